@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "kernels/space.hpp"
+
+namespace dino {
+
+/// probabilities = softmax((logits - center) / temperature), row by row, in float32.
+/// Source: DINO, arXiv:2104.14294, sec. 3.1; method.md 3.1.
+struct CenteredSoftmax {
+  View<float const, 2> logits;  ///< [R, K]
+  View<float const, 1> center;  ///< [K]
+  float temperature = 0.04F;
+  View<float, 2> probabilities;  ///< [R, K], may alias logits
+  void check() const;
+};
+
+/// sums += column sums, accumulated in a fixed order.
+struct ColumnSums {
+  View<float const, 2> x;  ///< [R, K]
+  View<float, 1> sums;     ///< [K], added to
+  void check() const;
+};
+
+/// Cross-entropy of every student crop against both teacher crops, pairs of the same crop left out,
+/// and its gradient. With P = sum of the targets of a row and c their number (2, or 1 for a global crop):
+///   loss += weight Σ_rows [c lse(s/τ) - Σ_k P_k s_k/τ],   dlogits = weight (c softmax(s/τ) - P)/τ.
+/// Source: DINO, arXiv:2104.14294, eq. 3; method.md 3.1.
+template <class T>
+struct DinoCrossEntropy {
+  View<float const, 2> student;  ///< [V * B, K] logits, crop-major, the two global crops first
+  View<float const, 2> teacher;  ///< [2 * B, K] probabilities, crop-major
+  std::int64_t batch = 0;        ///< B, images of this call; V = student rows / B
+  float temperature = 0.1F;      ///< τ_s
+  double weight = 1;             ///< 1 / (pairs of crops * images of the global batch)
+  View<T, 2> dlogits;            ///< [V * B, K], overwritten; may alias student where T is float
+  View<double, 1> loss;          ///< [1], added to
+  void check() const;
+};
+
+/// Sums over rows, in double: entropy of each row of probabilities, and the largest value's index count.
+struct ProbabilityStatistics {
+  View<float const, 2> probabilities;  ///< [R, K]
+  View<double, 1> entropy;             ///< [1], added to: Σ_rows -Σ_k p ln p
+  View<float, 1> usage;                ///< [K], added to: how often k is the row's largest
+  void check() const;
+};
+
+void execute(Host const& host, CenteredSoftmax const& op);
+void execute(Host const& host, ColumnSums const& op);
+template <class T>
+void execute(Host const& host, DinoCrossEntropy<T> const& op);
+void execute(Host const& host, ProbabilityStatistics const& op);
+
+}  // namespace dino

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <variant>
+
+#include "kernels/view.hpp"
+
+namespace dino {
+
+/// The processor of this rank and its memory. `between` is called between operations, where a
+/// communicator advances the collectives that are under way; it may be empty.
+struct Host {
+  std::function<void()> between;
+};
+
+/// What the operations of a dry run would have done.
+struct Tally {
+  double matrix_flops = 0;   ///< floating-point operations of matrix products, multiply and add apart
+  std::int64_t operations = 0;
+};
+
+/// A dry run: operations are checked and counted, nothing is computed, memory is never touched.
+struct Dry {
+  Tally* tally;
+};
+
+/// Where operations run and where their memory lies.
+using Space = std::variant<Host, Dry>;
+
+/// Counts the operation; operations without matrix products need no `matrix_flops`.
+template <class Op>
+void execute(Dry const& dry, Op const& op) {
+  ++dry.tally->operations;
+  if constexpr (requires { op.matrix_flops(); }) dry.tally->matrix_flops += op.matrix_flops();
+}
+
+/// The only dispatch: checks the operation's extents and executes it on its space.
+template <class Op>
+void run(Space const& space, Op const& op) {
+  op.check();
+  std::visit([&](auto const& where) { execute(where, op); }, space);
+  if (auto const* host = std::get_if<Host>(&space); host != nullptr && host->between) host->between();
+}
+
+inline bool is_dry(Space const& space) { return std::holds_alternative<Dry>(space); }
+
+/// One block of memory of a space, zero on the host, aligned to 64 bytes. In a dry run it has an
+/// address that must not be read.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Space const& space, std::int64_t bytes);
+  std::byte* data() const { return data_; }
+  std::int64_t bytes() const { return bytes_; }
+  template <class T>
+  View<T, 1> as(std::int64_t begin_bytes, std::int64_t count) const {
+    return {reinterpret_cast<T*>(data_ + begin_bytes), {count}};
+  }
+  template <class T>
+  View<T, 1> as() const {
+    return as<T>(0, bytes_ / static_cast<std::int64_t>(sizeof(T)));
+  }
+
+ private:
+  std::unique_ptr<std::byte, void (*)(std::byte*)> owner_{nullptr, [](std::byte*) {}};
+  std::byte* data_ = nullptr;
+  std::int64_t bytes_ = 0;
+};
+
+}  // namespace dino

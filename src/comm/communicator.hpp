@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <mpi.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace dino {
+
+/// Initializes MPI for the life of the object (unless the process is already inside MPI), makes
+/// errors return, and lets an uncaught exception end all ranks through MPI_Abort.
+class MpiSession {
+ public:
+  MpiSession(int* argc, char*** argv);
+  MpiSession(MpiSession const&) = delete;
+  MpiSession& operator=(MpiSession const&) = delete;
+  ~MpiSession();
+
+ private:
+  bool owner_ = false;
+};
+
+/// Ends the process when one rank alone meets an error: prints it and aborts all ranks with its code.
+[[noreturn]] void abort_all_ranks(std::string const& message, int exit_code) noexcept;
+
+/// \throws Error (bug) with MPI's text unless `code` is MPI_SUCCESS
+void mpi_check(int code);
+
+/// A collective under way. Its buffers must stay untouched until `wait` returns.
+class Request {
+ public:
+  Request() = default;
+  explicit Request(MPI_Request raw) : raw_(raw) {}
+  Request(Request&& other) noexcept;
+  Request& operator=(Request&& other) noexcept;
+  ~Request() = default;  // abandoned only when the process ends
+  bool active() const { return raw_ != MPI_REQUEST_NULL; }
+  /// Lets MPI make progress; true when finished.
+  bool test();
+  void wait();
+
+ private:
+  MPI_Request raw_ = MPI_REQUEST_NULL;
+};
+
+/// A group of ranks and their collectives on host memory. All calls come from one thread, in the same
+/// order on every rank of the group.
+class Communicator {
+ public:
+  /// All ranks of the program.
+  static Communicator world();
+  /// This rank alone.
+  static Communicator self();
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  MPI_Comm raw() const { return raw_; }
+
+  /// The ranks that give the same colour, in the order of their ranks here.
+  Communicator split(int color) const;
+  /// The ranks of the same node (shared memory).
+  Communicator split_node() const;
+
+  void barrier() const;
+  void broadcast(std::span<std::byte> bytes, int root = 0) const;
+  /// Text of `root` on every rank.
+  std::string broadcast_text(std::string const& text, int root = 0) const;
+  double sum(double value) const;
+  std::int64_t sum(std::int64_t value) const;
+  double max(double value) const;
+  std::int64_t max(std::int64_t value) const;
+  bool any(bool value) const;
+  void sum(std::span<double> values) const;
+  void sum(std::span<float> values) const;
+  void sum(std::span<std::int64_t> values) const;
+  /// Byte strings of all ranks, one after the other, on every rank.
+  std::vector<std::byte> all_gather_varying(std::span<std::byte const> mine, std::vector<std::int64_t>* counts = nullptr) const;
+
+  /// all = the equal shares of all ranks; `mine` may be this rank's part of `all`.
+  Request all_gather(std::span<std::byte const> mine, std::span<std::byte> all) const;
+  /// mine = this rank's share of the sum over ranks of `all`; all.size() = size() * mine.size().
+  Request reduce_scatter_sum(std::span<float const> all, std::span<float> mine) const;
+  /// values = the sum over ranks.
+  Request all_reduce_sum(std::span<float> values) const;
+
+ private:
+  struct Owner;
+  explicit Communicator(MPI_Comm raw, std::shared_ptr<Owner> owner);
+  MPI_Comm raw_ = MPI_COMM_NULL;
+  std::shared_ptr<Owner> owner_;
+  int rank_ = 0;
+  int size_ = 1;
+};
+
+/// This rank's part of `total` things that are dealt out in consecutive, nearly equal shares.
+struct Share {
+  std::int64_t begin = 0, end = 0;
+  std::int64_t size() const { return end - begin; }
+};
+constexpr Share share_of(std::int64_t total, std::int64_t part, std::int64_t parts) {
+  return {total * part / parts, total * (part + 1) / parts};
+}
+
+}  // namespace dino

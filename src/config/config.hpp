@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace dino {
+
+/// What a run is: one struct per section of the TOML file. Each has one `visit`, which reading,
+/// overriding, --help, the saved copy and the unknown-key error all use; field(name, value, help).
+namespace config {
+
+struct Run {
+  std::string dir = "run";
+  std::int64_t seed = 0;
+  std::string device = "auto";
+  std::string precision = "fp32";
+  std::int64_t epochs = 100;
+  std::optional<std::int64_t> steps;
+  std::optional<std::int64_t> stop_after_steps;
+  std::optional<std::int64_t> micro_batch;
+  std::optional<double> time_budget;
+  std::int64_t log_every = 10;
+  void visit(auto&& field) {
+    field("dir", dir, "run directory: checkpoints, metrics and the resolved configuration");
+    field("seed", seed, "seed of every random draw");
+    field("device", device, "auto, host or cuda");
+    field("precision", precision, "compute precision, fp32 or bf16; masters, reductions and losses are float32");
+    field("epochs", epochs, "length of the run and of its schedules, in passes over the data, >= 1");
+    field("steps", steps, "length of the run and of its schedules in optimizer steps, instead of epochs");
+    field("stop_after_steps", stop_after_steps, "end (exit code 75, with a checkpoint) after this many steps; schedules stay");
+    field("micro_batch", micro_batch, "images per rank and forward pass, >= 1; unset: the rank's whole share of the batch");
+    field("time_budget", time_budget, "seconds after which the run saves and stops (exit code 75)");
+    field("log_every", log_every, "steps between progress lines, >= 1");
+  }
+};
+
+struct Data {
+  std::string shards;
+  std::int64_t batch_size = 1024;
+  std::int64_t workers = 1;
+  std::int64_t prefetch = 2;
+  std::int64_t block = 64;
+  std::int64_t window = 256;
+  std::string staging;
+  bool file_locking = true;
+  bool dct_scaling = false;
+  void visit(auto&& field) {
+    field("shards", shards, "folder of HDF5 image shards");
+    field("batch_size", batch_size, "images of one optimizer step over all ranks, >= 1");
+    field("workers", workers, "decode and augmentation threads per rank, >= 1");
+    field("prefetch", prefetch, "micro-batches prepared ahead of need, >= 1");
+    field("block", block, "consecutive images that are read together, >= 1");
+    field("window", window, "blocks whose images are shuffled among each other, >= 1");
+    field("staging", staging, "node-local folder that the shards are copied to before the run; empty: none");
+    field("file_locking", file_locking, "false: open shards without HDF5 file locks (for file systems that refuse them)");
+    field("dct_scaling", dct_scaling, "true: decode large JPEGs at 1/2 size where crops stay smaller (not bit-exact)");
+  }
+};
+
+struct Crops {
+  std::int64_t global_size = 224;
+  std::array<double, 2> global_scale{0.4, 1.0};
+  std::int64_t local_size = 96;
+  std::int64_t local_count = 8;
+  std::array<double, 2> local_scale{0.05, 0.4};
+  double flip_probability = 0.5;
+  double jitter_probability = 0.8;
+  double brightness = 0.4;
+  double contrast = 0.4;
+  double saturation = 0.2;
+  double hue = 0.1;
+  double gray_probability = 0.2;
+  std::array<double, 3> blur_probability{1.0, 0.1, 0.5};
+  std::array<double, 2> blur_radius{0.1, 2.0};
+  double solarize_probability = 0.2;
+  std::array<double, 3> mean{0.485, 0.456, 0.406};
+  std::array<double, 3> std{0.229, 0.224, 0.225};
+  void visit(auto&& field) {
+    field("global_size", global_size, "side of the two global crops, pixels");
+    field("global_scale", global_scale, "area of a global crop as a share of the image, [least, most]");
+    field("local_size", local_size, "side of the local crops, pixels");
+    field("local_count", local_count, "local crops per image, >= 0");
+    field("local_scale", local_scale, "area of a local crop as a share of the image, [least, most]");
+    field("flip_probability", flip_probability, "horizontal flip, in [0, 1]");
+    field("jitter_probability", jitter_probability, "colour jitter, in [0, 1]");
+    field("brightness", brightness, "brightness factor in 1 +- this");
+    field("contrast", contrast, "contrast factor in 1 +- this");
+    field("saturation", saturation, "saturation factor in 1 +- this");
+    field("hue", hue, "hue shift in +- this, turns, at most 0.5");
+    field("gray_probability", gray_probability, "greyscale, in [0, 1]");
+    field("blur_probability", blur_probability, "Gaussian blur of [global 1, global 2, local]");
+    field("blur_radius", blur_radius, "Gaussian blur radius, pixels, [least, most]");
+    field("solarize_probability", solarize_probability, "solarization of global crop 2, in [0, 1]");
+    field("mean", mean, "mean of each channel, pixels in [0, 1]");
+    field("std", std, "standard deviation of each channel");
+  }
+};
+
+struct Student {
+  std::string arch = "vit_small";
+  std::int64_t patch_size = 16;
+  std::optional<std::int64_t> embed_dim, depth, num_heads;
+  double mlp_ratio = 4.0;
+  bool qkv_bias = true;
+  double drop_path_rate = 0.1;
+  void visit(auto&& field) {
+    field("arch", arch, "vit_tiny, vit_small or vit_base");
+    field("patch_size", patch_size, "side of a patch, pixels; divides crops.global_size");
+    field("embed_dim", embed_dim, "width D, instead of the architecture's");
+    field("depth", depth, "blocks, instead of the architecture's");
+    field("num_heads", num_heads, "attention heads, instead of the architecture's");
+    field("mlp_ratio", mlp_ratio, "hidden width of the MLP over D");
+    field("qkv_bias", qkv_bias, "whether queries, keys and values have a bias");
+    field("drop_path_rate", drop_path_rate, "stochastic depth of the last block, rising linearly from 0; in [0, 1)");
+  }
+};
+
+struct Dino {
+  std::int64_t out_dim = 65536;
+  std::int64_t hidden_dim = 2048;
+  std::int64_t bottleneck_dim = 256;
+  std::int64_t nlayers = 3;
+  bool norm_last_layer = true;
+  double student_temp = 0.1;
+  double warmup_teacher_temp = 0.04;
+  double teacher_temp = 0.04;
+  std::int64_t warmup_teacher_temp_epochs = 0;
+  double center_momentum = 0.9;
+  void visit(auto&& field) {
+    field("out_dim", out_dim, "prototypes K");
+    field("hidden_dim", hidden_dim, "width of the head's MLP");
+    field("bottleneck_dim", bottleneck_dim, "width before the prototypes");
+    field("nlayers", nlayers, "linear layers of the head's MLP, >= 1");
+    field("norm_last_layer", norm_last_layer, "true: the prototypes have unit norm; false: their norms are trained");
+    field("student_temp", student_temp, "student temperature, > 0");
+    field("warmup_teacher_temp", warmup_teacher_temp, "teacher temperature at the start, > 0");
+    field("teacher_temp", teacher_temp, "teacher temperature after its warm-up, > 0");
+    field("warmup_teacher_temp_epochs", warmup_teacher_temp_epochs, "epochs of the linear warm-up of the teacher temperature");
+    field("center_momentum", center_momentum, "momentum of the centre, in [0, 1]");
+  }
+};
+
+struct Optim {
+  double lr = 5e-4;
+  double min_lr = 1e-6;
+  std::int64_t warmup_epochs = 10;
+  double weight_decay = 0.04;
+  double weight_decay_end = 0.4;
+  double clip_grad = 3.0;
+  std::int64_t freeze_last_layer_epochs = 1;
+  double momentum_teacher = 0.996;
+  double final_momentum_teacher = 1.0;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  void visit(auto&& field) {
+    field("lr", lr, "peak learning rate per 256 images of the batch (linear scaling)");
+    field("min_lr", min_lr, "learning rate at the end, not scaled");
+    field("warmup_epochs", warmup_epochs, "epochs of linear warm-up from 0");
+    field("weight_decay", weight_decay, "weight decay at the start");
+    field("weight_decay_end", weight_decay_end, "weight decay at the end (cosine)");
+    field("clip_grad", clip_grad, "largest L2 norm of each parameter's gradient; 0: no clipping");
+    field("freeze_last_layer_epochs", freeze_last_layer_epochs, "epochs in which the last layer is not trained");
+    field("momentum_teacher", momentum_teacher, "teacher EMA momentum at the start, in [0, 1]");
+    field("final_momentum_teacher", final_momentum_teacher, "teacher EMA momentum at the end (cosine)");
+    field("beta1", beta1, "AdamW beta 1");
+    field("beta2", beta2, "AdamW beta 2");
+    field("eps", eps, "AdamW epsilon");
+  }
+};
+
+struct Shard {
+  std::string strategy = "full";
+  std::optional<std::int64_t> group_size;
+  std::int64_t prefetch = 1;
+  void visit(auto&& field) {
+    field("strategy", strategy, "full, grad_op, hybrid or replicate");
+    field("group_size", group_size, "ranks that share one copy, for strategy hybrid; divides the number of ranks");
+    field("prefetch", prefetch, "units gathered ahead of need, >= 0");
+  }
+};
+
+struct Checkpoint {
+  std::int64_t every = 1000;
+  std::int64_t keep_last = 2;
+  std::int64_t keep_every = 0;
+  void visit(auto&& field) {
+    field("every", every, "steps between checkpoints, >= 1");
+    field("keep_last", keep_last, "newest checkpoints that are kept, >= 1 (2 guard against a corrupt one)");
+    field("keep_every", keep_every, "checkpoints at multiples of this many steps are kept for ever; 0: none");
+  }
+};
+
+struct Evaluation {
+  std::int64_t knn_every = 0;
+  std::string train_shards;
+  std::string test_shards;
+  std::int64_t resize_size = 256;
+  std::int64_t crop_size = 224;
+  std::vector<std::int64_t> knn_k{10, 20, 100, 200};
+  double knn_temperature = 0.07;
+  std::int64_t batch_size = 64;
+  void visit(auto&& field) {
+    field("knn_every", knn_every, "steps between k-NN evaluations of the teacher; 0: never");
+    field("train_shards", train_shards, "labelled shards that vote");
+    field("test_shards", test_shards, "labelled shards that are classified");
+    field("resize_size", resize_size, "shorter side after the resize, pixels");
+    field("crop_size", crop_size, "side of the centre crop, pixels");
+    field("knn_k", knn_k, "numbers of neighbours");
+    field("knn_temperature", knn_temperature, "temperature of the votes");
+    field("batch_size", batch_size, "images per rank and forward pass");
+  }
+};
+
+}  // namespace config
+
+/// The whole configuration of a run. The resolved one is written to the run directory.
+struct Config {
+  std::string method = "dinov1";
+  config::Run run;
+  config::Data data;
+  config::Crops crops;
+  config::Student student;
+  config::Dino dino;
+  config::Optim optim;
+  config::Shard shard;
+  config::Checkpoint checkpoint;
+  config::Evaluation eval;
+
+  /// Calls section(name, struct) for each section; `method` stands before them.
+  void visit_sections(auto&& section) {
+    section("run", run);
+    section("data", data);
+    section("crops", crops);
+    section("student", student);
+    section("dino", dino);
+    section("optim", optim);
+    section("shard", shard);
+    section("checkpoint", checkpoint);
+    section("eval", eval);
+  }
+
+  /// Checks ranges and what must agree. \throws Error (usage) naming key, value, range and a remedy
+  void validate() const;
+};
+
+/// Reads a TOML file and applies overrides such as "optim.lr=1e-3" (the value in TOML, strings may
+/// lack quotes). \throws Error (usage) naming file, line and key; unknown keys name the nearest one
+Config load_config(std::string const& path, std::span<std::string const> overrides);
+
+/// The same from TOML text; `origin` stands for the file in messages.
+Config parse_config(std::string const& text, std::string const& origin, std::span<std::string const> overrides);
+
+/// The resolved configuration as TOML that load_config reads to the same values.
+std::string to_toml(Config const& config);
+
+/// One line per key: section.key, default value, meaning.
+std::string describe_keys();
+
+}  // namespace dino

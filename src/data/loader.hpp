@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "io/shards.hpp"
+
+namespace dino {
+
+/// Normalised crops of one size, crop-major: crop 0 of all images, then crop 1 of all images, …
+struct CropGroup {
+  std::int64_t size = 0;   ///< side, pixels
+  std::int64_t count = 0;  ///< crops per image
+  std::vector<float> pixels;  ///< [count * images, 3, size, size]
+};
+
+/// The images of one micro-batch of this rank.
+struct CropBatch {
+  std::int64_t images = 0;
+  std::int64_t first_position = 0;      ///< global sample position of image 0; the others follow
+  std::vector<std::int64_t> positions;  ///< global sample positions step * batch_size + g, [images]
+  CropGroup global, local;              ///< local.count may be 0
+};
+
+/// What this rank takes from each global batch: images [begin, end) of it, in equal micro-batches.
+struct BatchSlice {
+  std::int64_t begin = 0, end = 0;
+  std::int64_t micro_batches = 1;  ///< the same on all ranks; a micro-batch may be empty
+};
+
+/// Position of the sample that stands at `position` of the endless stream: epoch e is a stateless
+/// permutation of all images keyed by (seed, e), of which the last incomplete batch is dropped.
+class SampleOrder {
+ public:
+  SampleOrder(std::int64_t images, std::int64_t batch_size, std::int64_t seed, std::int64_t block, std::int64_t window);
+  std::int64_t steps_per_epoch() const { return images_ / batch_size_; }
+  /// Index of the image used as image `g` of global batch `step`.
+  std::int64_t index(std::int64_t step, std::int64_t g) const;
+  /// The permutation itself: position in [0, images) of epoch -> index of the image, a bijection.
+  std::int64_t permuted(std::int64_t epoch, std::int64_t position) const;
+
+ private:
+  std::int64_t images_, batch_size_, seed_, block_, window_;
+};
+
+/// Reads, decodes and augments the micro-batches of this rank in worker threads, ahead of need. Every
+/// draw is keyed by (seed, global sample position, crop): the same crops on any number of ranks, workers
+/// and micro-batches. Images that cannot be read or decoded are counted, logged once each, and replaced
+/// by a neighbour in the data set (a pure function of the index).
+class Loader {
+ public:
+  struct Options {
+    config::Data data;
+    config::Crops crops;
+    std::int64_t seed = 0;
+    BatchSlice slice;
+    std::int64_t first_step = 0;
+  };
+  Loader(io::ShardSet shards, Options const& options);
+  Loader(Loader&&) noexcept;
+  ~Loader();
+  std::int64_t steps_per_epoch() const;
+  /// The next micro-batch, in order: step first_step micro-batch 0, 1, …, then the next step. Blocks
+  /// until it is ready. \throws Error (input) where too many images are unreadable (half of a batch)
+  CropBatch next();
+  /// Gives buffers back for use by later batches.
+  void recycle(CropBatch&& batch);
+  double seconds_waited() const;         ///< total time that next() blocked
+  std::int64_t images_skipped() const;   ///< unreadable images met so far by this rank
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace dino
