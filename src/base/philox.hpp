@@ -70,7 +70,7 @@ class Philox {
   constexpr std::uint64_t below(std::uint64_t n) {
     std::uint64_t const high = bits();
     std::uint64_t const x = (high << 32) | bits();
-    return static_cast<std::uint64_t>((static_cast<__extension__ unsigned __int128>(x) * n) >> 64);
+    return static_cast<std::uint64_t>((static_cast<unsigned __int128>(x) * n) >> 64);
   }
   /// Standard normal (Box-Muller, one of the pair).
   double normal() {
