@@ -23,4 +23,12 @@ Buffer::Buffer(Space const& space, std::int64_t bytes) : bytes_(bytes) {
   owner_ = {data_, [](std::byte* p) { ::operator delete(p, std::align_val_t{host_alignment}); }};
 }
 
+void copy_bytes_to_space(Space const& space, void* to, void const* from, std::int64_t bytes) {
+  if (!is_dry(space) && bytes > 0) std::memcpy(to, from, static_cast<std::size_t>(bytes));
+}
+
+void copy_bytes_to_host(Space const& space, void* to, void const* from, std::int64_t bytes) {
+  if (!is_dry(space) && bytes > 0) std::memcpy(to, from, static_cast<std::size_t>(bytes));
+}
+
 }  // namespace dino

@@ -70,4 +70,20 @@ class Buffer {
   std::int64_t bytes_ = 0;
 };
 
+/// Copies host memory into the space's; nothing in a dry run. Host memory may be reused on return.
+void copy_bytes_to_space(Space const& space, void* to, void const* from, std::int64_t bytes);
+/// Copies memory of the space to the host's, after everything that was run before.
+void copy_bytes_to_host(Space const& space, void* to, void const* from, std::int64_t bytes);
+
+template <class T, int R>
+void copy_to_space(Space const& space, View<T, R> to, std::span<T const> from) {
+  assert(to.size() == static_cast<std::int64_t>(from.size()));
+  copy_bytes_to_space(space, to.data(), from.data(), static_cast<std::int64_t>(from.size_bytes()));
+}
+template <class T, int R>
+void copy_to_host(Space const& space, std::span<T> to, View<T const, R> from) {
+  assert(from.size() == static_cast<std::int64_t>(to.size()));
+  copy_bytes_to_host(space, to.data(), from.data(), static_cast<std::int64_t>(to.size_bytes()));
+}
+
 }  // namespace dino
