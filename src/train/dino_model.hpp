@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "config/config.hpp"
+#include "model/dino_head.hpp"
+#include "model/vit.hpp"
+#include "shard/store.hpp"
+
+namespace dino::train {
+
+/// Sizes of a student and its teacher.
+struct ModelShape {
+  VitShape backbone;
+  DinoHeadShape head;
+};
+
+/// Sizes that a configuration asks for. \throws Error (usage) for an unknown architecture
+ModelShape model_shape(Config const& config);
+
+/// Parameter table of a model: `backbone.` units, then `head.` units.
+std::vector<shard::UnitSpec> model_units(ModelShape const& shape);
+
+/// A backbone and its head over one store: the student, or the teacher.
+template <class T>
+struct DinoModel {
+  shard::ParameterStore<T> store;
+  Vit<T> backbone;
+  DinoHead<T> head;
+
+  DinoModel(Space const& space, shard::ShardGroups const& groups, shard::Strategy const& strategy, ModelShape const& shape,
+            shard::Role role)
+      : store(space, groups, strategy, model_units(shape), role),
+        backbone(space, shape.backbone, store, 0),
+        head(space, shape.head, store, static_cast<int>(shape.backbone.depth) + 2) {}
+  DinoModel(DinoModel const&) = delete;
+  DinoModel& operator=(DinoModel const&) = delete;
+};
+
+}  // namespace dino::train
