@@ -9,7 +9,8 @@
 
 namespace dino {
 
-/// Evaluation transform: shorter side to `resize_size` (bicubic), centre crop, normalise. Source: method.md 9.1.
+/// Evaluation transform: shorter side to `resize_size` (bicubic), centre crop, normalise. Source:
+/// method.md 9.1.
 struct EvaluationTransform {
   std::int64_t resize_size = 256;
   std::int64_t crop_size = 224;
@@ -19,7 +20,8 @@ struct EvaluationTransform {
 
 /// Images [begin, end) of a shard set after the transform: [end - begin, 3, crop, crop], decoded by
 /// `workers` threads. \throws Error (input) naming the image that cannot be read
-std::vector<float> load_evaluation_images(io::ShardSet const& shards, std::int64_t begin, std::int64_t end,
-                                          EvaluationTransform const& transform, std::int64_t workers);
+std::vector<float> load_evaluation_images(io::ShardSet const& shards, std::int64_t begin,
+                                          std::int64_t end, EvaluationTransform const& transform,
+                                          std::int64_t workers);
 
 }  // namespace dino

@@ -12,8 +12,8 @@ namespace dino {
 
 /// Normalised crops of one size, crop-major: crop 0 of all images, then crop 1 of all images, …
 struct CropGroup {
-  std::int64_t size = 0;   ///< side, pixels
-  std::int64_t count = 0;  ///< crops per image
+  std::int64_t size = 0;      ///< side, pixels
+  std::int64_t count = 0;     ///< crops per image
   std::vector<float> pixels;  ///< [count * images, 3, size, size]
 };
 
@@ -35,7 +35,8 @@ struct BatchSlice {
 /// permutation of all images keyed by (seed, e), of which the last incomplete batch is dropped.
 class SampleOrder {
  public:
-  SampleOrder(std::int64_t images, std::int64_t batch_size, std::int64_t seed, std::int64_t block, std::int64_t window);
+  SampleOrder(std::int64_t images, std::int64_t batch_size, std::int64_t seed, std::int64_t block,
+              std::int64_t window);
   std::int64_t steps_per_epoch() const { return images_ / batch_size_; }
   /// Index of the image used as image `g` of global batch `step`.
   std::int64_t index(std::int64_t step, std::int64_t g) const;
@@ -46,10 +47,10 @@ class SampleOrder {
   std::int64_t images_, batch_size_, seed_, block_, window_;
 };
 
-/// Reads, decodes and augments the micro-batches of this rank in worker threads, ahead of need. Every
-/// draw is keyed by (seed, global sample position, crop): the same crops on any number of ranks, workers
-/// and micro-batches. Images that cannot be read or decoded are counted, logged once each, and replaced
-/// by a neighbour in the data set (a pure function of the index).
+/// Reads, decodes and augments the micro-batches of this rank in worker threads, ahead of need.
+/// Every draw is keyed by (seed, global sample position, crop): the same crops on any number of
+/// ranks, workers and micro-batches. Images that cannot be read or decoded are counted, logged once
+/// each, and replaced by a neighbour in the data set (a pure function of the index).
 class Loader {
  public:
   struct Options {
@@ -63,13 +64,14 @@ class Loader {
   Loader(Loader&&) noexcept;
   ~Loader();
   std::int64_t steps_per_epoch() const;
-  /// The next micro-batch, in order: step first_step micro-batch 0, 1, …, then the next step. Blocks
-  /// until it is ready. \throws Error (input) where too many images are unreadable (half of a batch)
+  /// The next micro-batch, in order: step first_step micro-batch 0, 1, …, then the next step.
+  /// Blocks until it is ready. \throws Error (input) where too many images are unreadable (half of
+  /// a batch)
   CropBatch next();
   /// Gives buffers back for use by later batches.
   void recycle(CropBatch&& batch);
-  double seconds_waited() const;         ///< total time that next() blocked
-  std::int64_t images_skipped() const;   ///< unreadable images met so far by this rank
+  double seconds_waited() const;        ///< total time that next() blocked
+  std::int64_t images_skipped() const;  ///< unreadable images met so far by this rank
 
  private:
   struct State;

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "data/blur.hpp"
+#include "data/colour.hpp"
+#include "data/planes.hpp"
+#include "data/resize.hpp"
+#include "data/views.hpp"
+
+namespace dino {
+
+/// Makes normalised crops of one image after the other. Holds all scratch memory, so nothing is
+/// allocated per image once it has seen the largest; one object per worker thread. Plain loops:
+/// Kokkos may be issued from one thread only, which is the training step's.
+class Augmenter {
+ public:
+  Augmenter(std::array<double, 3> const& mean, std::array<double, 3> const& std)
+      : normalization_(mean, std) {}
+  /// Takes the image that the next views are cut from; it is not referred to afterwards.
+  void set_image(RgbView image) { columns_.assign(image); }
+  Extents extents() const { return {columns_.height(), columns_.width()}; }
+  /// out [3, size, size] = the view, normalised. Source: method.md 5.1.
+  void make_view(View const& view, int size, float* out);
+  /// out [3, crop, crop] = the evaluation transform: shorter side to `shorter` (bicubic), centre
+  /// crop, normalised. Source: method.md 9.1.
+  void make_evaluation_view(int shorter, int crop, float* out);
+  /// The 8-bit picture before normalisation (and before solarisation) of the last call.
+  Planes const& picture() const { return picture_; }
+
+ private:
+  Columns columns_;
+  Resizer resizer_;
+  Planes picture_;
+  Blur blur_;
+  Normalization normalization_;
+};
+
+}  // namespace dino

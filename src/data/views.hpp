@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "base/philox.hpp"
+#include "config/config.hpp"
+#include "data/colour.hpp"
+#include "data/resize.hpp"
+
+namespace dino {
+
+/// Aspect ratios (width / height) of crops.
+constexpr std::array<double, 2> crop_ratio{3.0 / 4.0, 4.0 / 3.0};  // method.md 5.3
+
+/// The box that is used when ten tries found none: the largest centred one of a permitted aspect
+/// ratio.
+CropBox fallback_box(Extents image, std::array<double, 2> const& ratio = crop_ratio);
+
+/// A random box: its area a uniform share of the image's in `scale`, its aspect ratio log-uniform.
+/// Source: method.md 5.3 (torchvision's RandomResizedCrop).
+CropBox random_resized_crop(Philox& random, Extents image, std::array<double, 2> const& scale,
+                            std::array<double, 2> const& ratio = crop_ratio);
+
+/// Everything that was drawn for one crop of one image.
+struct View {
+  CropBox box;
+  Flip flip = Flip::no;
+  std::optional<ColorJitter> jitter = std::nullopt;
+  bool gray = false;
+  std::optional<double> blur_radius = std::nullopt;  ///< pixels
+  bool solarize = false;
+};
+
+/// The draws of crop `crop` (0 and 1: the global ones) of the sample at a global position: a pure
+/// function of (seed, position, crop) and of the extents of the image. Source: method.md 5.1,
+/// column v1.
+View draw_view(config::Crops const& crops, std::uint64_t seed, std::int64_t position, int crop,
+               Extents image);
+
+}  // namespace dino
