@@ -4,7 +4,8 @@
 
 namespace dino {
 
-/// y = x Φ(x), the exact form with erf. Source: Hendrycks & Gimpel 2016, arXiv:1606.08415; method.md 1.2.
+/// y = x Φ(x), the exact form with erf. Source: Hendrycks & Gimpel 2016, arXiv:1606.08415;
+/// method.md 1.2.
 template <class T>
 struct GeluForward {
   View<T const, 2> x;  ///< [T, H]

@@ -4,16 +4,17 @@
 
 namespace dino {
 
-/// Multi-head self-attention within each image: softmax(q kᵀ / sqrt(head dim)) v, heads concatenated.
-/// Tiled: no T x T matrix for the whole batch; backward recomputes probabilities from `lse`.
-/// Source: Dao et al. 2022, arXiv:2205.14135; method.md 1.2.
+/// Multi-head self-attention within each image: softmax(q kᵀ / sqrt(head dim)) v, heads
+/// concatenated. Tiled: no T x T matrix for the whole batch; backward recomputes probabilities from
+/// `lse`. Source: Dao et al. 2022, arXiv:2205.14135; method.md 1.2.
 template <class T>
 struct AttentionForward {
   View<T const, 2> qkv;  ///< [rows, 3 D]: q, k, v blocks, head-major inside each
   TokenLayout const* layout = nullptr;
   std::int64_t heads = 1;
-  View<T, 2> out;        ///< [rows, D]
-  View<float, 2> lse;    ///< [rows, heads], log of the sum of exponentials of scaled scores; empty: not kept
+  View<T, 2> out;  ///< [rows, D]
+  View<float, 2>
+      lse;  ///< [rows, heads], log of the sum of exponentials of scaled scores; empty: not kept
   std::byte* scratch = nullptr;  ///< attention_scratch_bytes(...) bytes of the space
   void check() const;
   double matrix_flops() const;
@@ -27,7 +28,7 @@ struct AttentionBackward {
   View<float const, 2> lse;    ///< [rows, heads]
   TokenLayout const* layout = nullptr;
   std::int64_t heads = 1;
-  View<T, 2> dqkv;             ///< [rows, 3 D], overwritten
+  View<T, 2> dqkv;               ///< [rows, 3 D], overwritten
   std::byte* scratch = nullptr;  ///< attention_scratch_bytes(...) bytes of the space
   void check() const;
   double matrix_flops() const;  ///< five products: scores, dv, dp, dq, dk
@@ -45,7 +46,8 @@ struct AttentionProbabilities {
 
 /// Scratch that attention over this layout needs, forward or backward, in bytes.
 template <class T>
-std::int64_t attention_scratch_bytes(TokenLayout const& layout, std::int64_t heads, std::int64_t head_dim);
+std::int64_t attention_scratch_bytes(TokenLayout const& layout, std::int64_t heads,
+                                     std::int64_t head_dim);
 
 template <class T>
 void execute(Host const& host, AttentionForward<T> const& op);

@@ -8,12 +8,14 @@ namespace dino {
 /// Source: method.md 0 (Linear weights are [out, in]).
 template <class T, class Out = T>
 struct LinearForward {
-  View<T const, 2> x;          ///< [rows, in]
-  View<T const, 2> weight;     ///< [out, in]
-  View<T const, 1> bias;       ///< [out], or empty: none
-  View<Out, 2> y;              ///< [rows, out]
-  void check() const;          ///< \throws Error if the extents disagree
-  double matrix_flops() const { return 2.0 * static_cast<double>(x.size()) * static_cast<double>(weight.extent(0)); }
+  View<T const, 2> x;       ///< [rows, in]
+  View<T const, 2> weight;  ///< [out, in]
+  View<T const, 1> bias;    ///< [out], or empty: none
+  View<Out, 2> y;           ///< [rows, out]
+  void check() const;       ///< \throws Error if the extents disagree
+  double matrix_flops() const {
+    return 2.0 * static_cast<double>(x.size()) * static_cast<double>(weight.extent(0));
+  }
 };
 
 /// dx = dy weight.
@@ -23,7 +25,9 @@ struct LinearBackwardInput {
   View<T const, 2> weight;  ///< [out, in]
   View<T, 2> dx;            ///< [rows, in], overwritten
   void check() const;
-  double matrix_flops() const { return 2.0 * static_cast<double>(dx.size()) * static_cast<double>(weight.extent(0)); }
+  double matrix_flops() const {
+    return 2.0 * static_cast<double>(dx.size()) * static_cast<double>(weight.extent(0));
+  }
 };
 
 /// dweight += dyᵀ x and dbias += column sums of dy, both in float32.
@@ -34,7 +38,9 @@ struct LinearBackwardWeight {
   View<float, 2> dweight;  ///< [out, in], added to
   View<float, 1> dbias;    ///< [out], added to; or empty: no bias
   void check() const;
-  double matrix_flops() const { return 2.0 * static_cast<double>(x.size()) * static_cast<double>(dweight.extent(0)); }
+  double matrix_flops() const {
+    return 2.0 * static_cast<double>(x.size()) * static_cast<double>(dweight.extent(0));
+  }
 };
 
 template <class T, class Out>

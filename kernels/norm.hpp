@@ -4,8 +4,8 @@
 
 namespace dino {
 
-/// y = (x - mean) / sqrt(var + eps) * weight + bias, row by row (biased variance), statistics in float32.
-/// Source: Ba et al. 2016, arXiv:1607.06450, sec. 3; method.md 1.2.
+/// y = (x - mean) / sqrt(var + eps) * weight + bias, row by row (biased variance), statistics in
+/// float32. Source: Ba et al. 2016, arXiv:1607.06450, sec. 3; method.md 1.2.
 template <class T>
 struct LayerNormForward {
   View<T const, 2> x;             ///< [T, D]
@@ -19,13 +19,13 @@ struct LayerNormForward {
 /// Gradients of LayerNormForward. dx is added to (`accumulate`) or overwritten.
 template <class T>
 struct LayerNormBackward {
-  View<T const, 2> dy;             ///< [T, D]
-  View<T const, 2> x;              ///< [T, D], the input of forward
-  View<T const, 1> weight;         ///< [D]
-  View<float const, 1> mean, rstd; ///< [T]
-  View<T, 2> dx;                   ///< [T, D], may alias dy unless accumulate
-  View<float, 1> dweight, dbias;   ///< [D], added to
-  bool accumulate = false;         ///< dx += instead of dx =
+  View<T const, 2> dy;              ///< [T, D]
+  View<T const, 2> x;               ///< [T, D], the input of forward
+  View<T const, 1> weight;          ///< [D]
+  View<float const, 1> mean, rstd;  ///< [T]
+  View<T, 2> dx;                    ///< [T, D], may alias dy unless accumulate
+  View<float, 1> dweight, dbias;    ///< [D], added to
+  bool accumulate = false;          ///< dx += instead of dx =
   void check() const;
 };
 

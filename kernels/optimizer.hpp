@@ -14,7 +14,7 @@ struct AdamWStep {
   float gradient_scale = 1;                       ///< clipping factor
   double lr = 0, weight_decay = 0;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
-  std::int64_t step = 1;                          ///< t
+  std::int64_t step = 1;  ///< t
   void check() const;
 };
 

@@ -22,7 +22,8 @@ struct ColumnSums {
 };
 
 /// Cross-entropy of every student crop against both teacher crops, pairs of the same crop left out,
-/// and its gradient. With P = sum of the targets of a row and c their number (2, or 1 for a global crop):
+/// and its gradient. With P = sum of the targets of a row and c their number (2, or 1 for a global
+/// crop):
 ///   loss += weight Σ_rows [c lse(s/τ) - Σ_k P_k s_k/τ],   dlogits = weight (c softmax(s/τ) - P)/τ.
 /// Source: DINO, arXiv:2104.14294, eq. 3; method.md 3.1.
 template <class T>
@@ -37,7 +38,8 @@ struct DinoCrossEntropy {
   void check() const;
 };
 
-/// Sums over rows, in double: entropy of each row of probabilities, and the largest value's index count.
+/// Sums over rows, in double: entropy of each row of probabilities, and the largest value's index
+/// count.
 struct ProbabilityStatistics {
   View<float const, 2> probabilities;  ///< [R, K]
   View<double, 1> entropy;             ///< [1], added to: Σ_rows -Σ_k p ln p

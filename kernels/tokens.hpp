@@ -26,7 +26,8 @@ class TokenLayout {
  public:
   TokenLayout() = default;
   /// Appends `images` images of one grid.
-  void add(std::int64_t images, std::int64_t grid_height, std::int64_t grid_width, std::int64_t prefix = 1);
+  void add(std::int64_t images, std::int64_t grid_height, std::int64_t grid_width,
+           std::int64_t prefix = 1);
   std::vector<Segment> const& segments() const { return segments_; }
   std::int64_t rows() const { return rows_; }
   std::int64_t images() const { return images_; }
@@ -55,23 +56,23 @@ struct TokensAssemble {
   View<T const, 1> class_token;  ///< [D]
   View<T const, 2> positions;    ///< [1 + patches, D], for this segment's grid
   Segment segment;
-  View<T, 2> tokens;             ///< [segment.rows(), D]
+  View<T, 2> tokens;  ///< [segment.rows(), D]
   void check() const;
 };
 
 /// Gradients of TokensAssemble.
 template <class T>
 struct TokensAssembleBackward {
-  View<T const, 2> dtokens;        ///< [segment.rows(), D]
+  View<T const, 2> dtokens;  ///< [segment.rows(), D]
   Segment segment;
-  View<T, 2> dpatches;             ///< [images * patches, D], overwritten
-  View<float, 1> dclass_token;     ///< [D], added to
-  View<float, 2> dpositions;       ///< [1 + patches, D], overwritten
+  View<T, 2> dpatches;          ///< [images * patches, D], overwritten
+  View<float, 1> dclass_token;  ///< [D], added to
+  View<float, 2> dpositions;    ///< [1 + patches, D], overwritten
   void check() const;
 };
 
-/// Resampling of the square grid of learned positions: out = A grid Bᵀ for every channel, row 0 (the
-/// class token's) is copied. A and B hold the bicubic weights. Source: method.md 1.4.
+/// Resampling of the square grid of learned positions: out = A grid Bᵀ for every channel, row 0
+/// (the class token's) is copied. A and B hold the bicubic weights. Source: method.md 1.4.
 template <class T>
 struct PositionResample {
   View<T const, 2> positions;    ///< [1 + M M, D]
@@ -95,7 +96,7 @@ template <class T>
 struct ClassTokenGather {
   View<T const, 2> tokens;  ///< [layout.rows(), D]
   TokenLayout const* layout = nullptr;
-  View<T, 2> rows;          ///< [layout.images(), D]
+  View<T, 2> rows;  ///< [layout.images(), D]
   void check() const;
 };
 
@@ -104,7 +105,7 @@ template <class T>
 struct ClassTokenScatter {
   View<T const, 2> rows;  ///< [layout.images(), D]
   TokenLayout const* layout = nullptr;
-  View<T, 2> tokens;      ///< [layout.rows(), D], overwritten
+  View<T, 2> tokens;  ///< [layout.rows(), D], overwritten
   void check() const;
 };
 
@@ -112,10 +113,10 @@ struct ClassTokenScatter {
 /// Source: method.md 1.8 (v1); the scale is 0 or 1/(1-r).
 template <class T>
 struct ResidualAdd {
-  View<T const, 2> x, branch;   ///< [layout.rows(), D]
-  View<float const, 1> scale;   ///< [layout.images()], or empty: all one
+  View<T const, 2> x, branch;  ///< [layout.rows(), D]
+  View<float const, 1> scale;  ///< [layout.images()], or empty: all one
   TokenLayout const* layout = nullptr;
-  View<T, 2> y;                 ///< [layout.rows(), D], may alias x
+  View<T, 2> y;  ///< [layout.rows(), D], may alias x
   void check() const;
 };
 
@@ -125,7 +126,7 @@ struct ScaleImages {
   View<T const, 2> x;          ///< [layout.rows(), D]
   View<float const, 1> scale;  ///< [layout.images()]
   TokenLayout const* layout = nullptr;
-  View<T, 2> y;                ///< [layout.rows(), D], may alias x
+  View<T, 2> y;  ///< [layout.rows(), D], may alias x
   void check() const;
 };
 
