@@ -8,8 +8,8 @@
 
 namespace dino {
 
-/// A stack of arrays in one block of memory that is allocated once. A dry run of the same code gives
-/// the size: `Arena(Space{Dry{...}}, no_limit)` and afterwards `high_water()`.
+/// A stack of arrays in one block of memory that is allocated once. A dry run of the same code
+/// gives the size: `Arena(Space{Dry{...}}, no_limit)` and afterwards `high_water()`.
 class Arena {
  public:
   static constexpr std::int64_t alignment = 64;
@@ -22,9 +22,11 @@ class Arena {
   View<T, R> take(std::array<std::int64_t, R> extents) {
     std::int64_t count = 1;
     for (auto const e : extents) count *= e;
-    auto const bytes = (count * static_cast<std::int64_t>(sizeof(T)) + alignment - 1) / alignment * alignment;
+    auto const bytes =
+        (count * static_cast<std::int64_t>(sizeof(T)) + alignment - 1) / alignment * alignment;
     require(top_ + bytes <= buffer_.bytes(), ExitCode::bug,
-            "the arena of {} bytes is too small: {} are in use and {} more are asked for", buffer_.bytes(), top_, bytes);
+            "the arena of {} bytes is too small: {} are in use and {} more are asked for",
+            buffer_.bytes(), top_, bytes);
     auto const view = buffer_.as<T>(top_, count).template reshaped<R>(extents);
     top_ += bytes;
     high_water_ = std::max(high_water_, top_);

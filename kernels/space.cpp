@@ -17,7 +17,8 @@ Buffer::Buffer(Space const& space, std::int64_t bytes) : bytes_(bytes) {
     return;
   }
   if (bytes == 0) return;
-  auto const rounded = (static_cast<std::size_t>(bytes) + host_alignment - 1) / host_alignment * host_alignment;
+  auto const rounded =
+      (static_cast<std::size_t>(bytes) + host_alignment - 1) / host_alignment * host_alignment;
   data_ = static_cast<std::byte*>(::operator new(rounded, std::align_val_t{host_alignment}));
   std::memset(data_, 0, rounded);
   owner_ = {data_, [](std::byte* p) { ::operator delete(p, std::align_val_t{host_alignment}); }};

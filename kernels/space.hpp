@@ -18,7 +18,8 @@ struct Host {
 
 /// What the operations of a dry run would have done.
 struct Tally {
-  double matrix_flops = 0;   ///< floating-point operations of matrix products, multiply and add apart
+  double matrix_flops =
+      0;  ///< floating-point operations of matrix products, multiply and add apart
   std::int64_t operations = 0;
 };
 
@@ -42,10 +43,13 @@ template <class Op>
 void run(Space const& space, Op const& op) {
   op.check();
   std::visit([&](auto const& where) { execute(where, op); }, space);
-  if (auto const* host = std::get_if<Host>(&space); host != nullptr && host->between) host->between();
+  if (auto const* host = std::get_if<Host>(&space); host != nullptr && host->between)
+    host->between();
 }
 
-inline bool is_dry(Space const& space) { return std::holds_alternative<Dry>(space); }
+inline bool is_dry(Space const& space) {
+  return std::holds_alternative<Dry>(space);
+}
 
 /// One block of memory of a space, zero on the host, aligned to 64 bytes. In a dry run it has an
 /// address that must not be read.

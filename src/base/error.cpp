@@ -18,8 +18,10 @@ std::pair<std::string, ExitCode> describe_current_exception() noexcept try {
   return {"unknown exception", ExitCode::bug};
 }
 
-std::string system_error_text(std::string const& action, std::string const& path, int error_number) {
-  return fmt::format("cannot {} '{}': {}", action, path, std::generic_category().message(error_number));
+std::string system_error_text(std::string const& action, std::string const& path,
+                              int error_number) {
+  return fmt::format("cannot {} '{}': {}", action, path,
+                     std::generic_category().message(error_number));
 }
 
 }  // namespace dino

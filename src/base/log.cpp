@@ -9,17 +9,22 @@ namespace {
 
 spdlog::level::level_enum spdlog_level(Level level) {
   switch (level) {
-    case Level::debug: return spdlog::level::debug;
-    case Level::info: return spdlog::level::info;
-    case Level::warning: return spdlog::level::warn;
-    case Level::error: break;
+    case Level::debug:
+      return spdlog::level::debug;
+    case Level::info:
+      return spdlog::level::info;
+    case Level::warning:
+      return spdlog::level::warn;
+    case Level::error:
+      break;
   }
   return spdlog::level::err;
 }
 
 spdlog::logger& logger() {
   static auto const instance = [] {
-    auto made = std::make_shared<spdlog::logger>("dino", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto made =
+        std::make_shared<spdlog::logger>("dino", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     made->set_pattern("%H:%M:%S %l: %v");
     made->flush_on(spdlog::level::info);
     return made;
@@ -34,6 +39,8 @@ void configure(Level least, int rank, int ranks) {
   if (ranks > 1) logger().set_pattern(fmt::format("%H:%M:%S %l [rank {}]: %v", rank));
 }
 
-void write(Level level, std::string_view text) { logger().log(spdlog_level(level), text); }
+void write(Level level, std::string_view text) {
+  logger().log(spdlog_level(level), text);
+}
 
 }  // namespace dino::log

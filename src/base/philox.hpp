@@ -30,8 +30,9 @@ constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> c
   for (int round = 0; round < 10; ++round) {
     std::uint64_t const p0 = std::uint64_t{0xD2511F53} * counter[0];
     std::uint64_t const p1 = std::uint64_t{0xCD9E8D57} * counter[2];
-    counter = {static_cast<std::uint32_t>(p1 >> 32) ^ counter[1] ^ key[0], static_cast<std::uint32_t>(p1),
-               static_cast<std::uint32_t>(p0 >> 32) ^ counter[3] ^ key[1], static_cast<std::uint32_t>(p0)};
+    counter = {
+        static_cast<std::uint32_t>(p1 >> 32) ^ counter[1] ^ key[0], static_cast<std::uint32_t>(p1),
+        static_cast<std::uint32_t>(p0 >> 32) ^ counter[3] ^ key[1], static_cast<std::uint32_t>(p0)};
     key[0] += 0x9E3779B9;
     key[1] += 0xBB67AE85;
   }
@@ -39,14 +40,16 @@ constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> c
 }
 
 /// A stream of random numbers that is a pure function of (seed, purpose, a, b): never of rank or
-/// thread. `a` is usually a global sample position (64 bit), `b` a small index (crop, parameter, block).
+/// thread. `a` is usually a global sample position (64 bit), `b` a small index (crop, parameter,
+/// block).
 class Philox {
  public:
   constexpr Philox(std::uint64_t seed, Purpose purpose, std::uint64_t a, std::uint32_t b = 0)
       : counter_{0, static_cast<std::uint32_t>(a), static_cast<std::uint32_t>(a >> 32), b} {
-    auto const mixed = philox4x32({static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32),
-                                   static_cast<std::uint32_t>(purpose), 0},
-                                  {0x64696E6F, 0x68706331});
+    auto const mixed =
+        philox4x32({static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32),
+                    static_cast<std::uint32_t>(purpose), 0},
+                   {0x64696E6F, 0x68706331});
     key_ = {mixed[0], mixed[1]};
   }
 

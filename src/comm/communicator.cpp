@@ -42,8 +42,10 @@ namespace {
 }
 
 int element_count(std::size_t n) {
-  require(n <= static_cast<std::size_t>(std::numeric_limits<int>::max()), ExitCode::usage,
-          "a message of {} elements is beyond MPI's limit of 2^31 - 1. Use more ranks or smaller units", n);
+  require(
+      n <= static_cast<std::size_t>(std::numeric_limits<int>::max()), ExitCode::usage,
+      "a message of {} elements is beyond MPI's limit of 2^31 - 1. Use more ranks or smaller units",
+      n);
   return static_cast<int>(n);
 }
 }  // namespace
@@ -96,13 +98,18 @@ struct Communicator::Owner {
   }
 };
 
-Communicator::Communicator(MPI_Comm raw, std::shared_ptr<Owner> owner) : raw_(raw), owner_(std::move(owner)) {
+Communicator::Communicator(MPI_Comm raw, std::shared_ptr<Owner> owner)
+    : raw_(raw), owner_(std::move(owner)) {
   mpi_check(MPI_Comm_rank(raw_, &rank_));
   mpi_check(MPI_Comm_size(raw_, &size_));
 }
 
-Communicator Communicator::world() { return Communicator(MPI_COMM_WORLD, nullptr); }
-Communicator Communicator::self() { return Communicator(MPI_COMM_SELF, nullptr); }
+Communicator Communicator::world() {
+  return Communicator(MPI_COMM_WORLD, nullptr);
+}
+Communicator Communicator::self() {
+  return Communicator(MPI_COMM_SELF, nullptr);
+}
 
 Communicator Communicator::split(int color) const {
   MPI_Comm part = MPI_COMM_NULL;
@@ -118,7 +125,9 @@ Communicator Communicator::split_node() const {
   return Communicator(part, std::make_shared<Owner>(part));
 }
 
-void Communicator::barrier() const { mpi_check(MPI_Barrier(raw_)); }
+void Communicator::barrier() const {
+  mpi_check(MPI_Barrier(raw_));
+}
 
 void Communicator::broadcast(std::span<std::byte> bytes, int root) const {
   constexpr std::size_t piece = std::size_t{1} << 30;
@@ -152,16 +161,21 @@ std::int64_t Communicator::max(std::int64_t value) const {
   mpi_check(MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_MAX, raw_));
   return value;
 }
-bool Communicator::any(bool value) const { return max(std::int64_t{value ? 1 : 0}) != 0; }
+bool Communicator::any(bool value) const {
+  return max(std::int64_t{value ? 1 : 0}) != 0;
+}
 
 void Communicator::sum(std::span<double> values) const {
-  mpi_check(MPI_Allreduce(MPI_IN_PLACE, values.data(), element_count(values.size()), MPI_DOUBLE, MPI_SUM, raw_));
+  mpi_check(MPI_Allreduce(MPI_IN_PLACE, values.data(), element_count(values.size()), MPI_DOUBLE,
+                          MPI_SUM, raw_));
 }
 void Communicator::sum(std::span<float> values) const {
-  mpi_check(MPI_Allreduce(MPI_IN_PLACE, values.data(), element_count(values.size()), MPI_FLOAT, MPI_SUM, raw_));
+  mpi_check(MPI_Allreduce(MPI_IN_PLACE, values.data(), element_count(values.size()), MPI_FLOAT,
+                          MPI_SUM, raw_));
 }
 void Communicator::sum(std::span<std::int64_t> values) const {
-  mpi_check(MPI_Allreduce(MPI_IN_PLACE, values.data(), element_count(values.size()), MPI_INT64_T, MPI_SUM, raw_));
+  mpi_check(MPI_Allreduce(MPI_IN_PLACE, values.data(), element_count(values.size()), MPI_INT64_T,
+                          MPI_SUM, raw_));
 }
 
 std::vector<std::byte> Communicator::all_gather_varying(std::span<std::byte const> mine,
@@ -176,35 +190,53 @@ std::vector<std::byte> Communicator::all_gather_varying(std::span<std::byte cons
     total += static_cast<std::size_t>(lengths[i]);
   }
   std::vector<std::byte> all(total);
-  mpi_check(MPI_Allgatherv(mine.data(), length, MPI_BYTE, all.data(), lengths.data(), begins.data(), MPI_BYTE, raw_));
+  mpi_check(MPI_Allgatherv(mine.data(), length, MPI_BYTE, all.data(), lengths.data(), begins.data(),
+                           MPI_BYTE, raw_));
   if (counts != nullptr) counts->assign(lengths.begin(), lengths.end());
   return all;
 }
 
 Request Communicator::all_gather(std::span<std::byte const> mine, std::span<std::byte> all) const {
   require(all.size() == mine.size() * static_cast<std::size_t>(size_), ExitCode::bug,
-          "all_gather: {} bytes do not hold {} from each of {} ranks", all.size(), mine.size(), size_);
+          "all_gather: {} bytes do not hold {} from each of {} ranks", all.size(), mine.size(),
+          size_);
   bool const in_place = mine.data() == all.data() + mine.size() * static_cast<std::size_t>(rank_);
   int const count = element_count(mine.size());
   MPI_Request request = MPI_REQUEST_NULL;
-  mpi_check(MPI_Iallgather(in_place ? MPI_IN_PLACE : mine.data(), count, MPI_BYTE, all.data(), count, MPI_BYTE, raw_,
-                           &request));
+  mpi_check(MPI_Iallgather(in_place ? MPI_IN_PLACE : mine.data(), count, MPI_BYTE, all.data(),
+                           count, MPI_BYTE, raw_, &request));
   return Request(request);
 }
 
 Request Communicator::reduce_scatter_sum(std::span<float const> all, std::span<float> mine) const {
   require(all.size() == mine.size() * static_cast<std::size_t>(size_), ExitCode::bug,
-          "reduce_scatter: {} values are not {} for each of {} ranks", all.size(), mine.size(), size_);
+          "reduce_scatter: {} values are not {} for each of {} ranks", all.size(), mine.size(),
+          size_);
   MPI_Request request = MPI_REQUEST_NULL;
-  mpi_check(MPI_Ireduce_scatter_block(all.data(), mine.data(), element_count(mine.size()), MPI_FLOAT, MPI_SUM, raw_,
-                                      &request));
+  mpi_check(MPI_Ireduce_scatter_block(all.data(), mine.data(), element_count(mine.size()),
+                                      MPI_FLOAT, MPI_SUM, raw_, &request));
   return Request(request);
 }
 
 Request Communicator::all_reduce_sum(std::span<float> values) const {
   MPI_Request request = MPI_REQUEST_NULL;
-  mpi_check(MPI_Iallreduce(MPI_IN_PLACE, values.data(), element_count(values.size()), MPI_FLOAT, MPI_SUM, raw_, &request));
+  mpi_check(MPI_Iallreduce(MPI_IN_PLACE, values.data(), element_count(values.size()), MPI_FLOAT,
+                           MPI_SUM, raw_, &request));
   return Request(request);
+}
+
+void on_rank_zero(Communicator const& comm, std::function<void()> const& work) {
+  std::pair<std::string, ExitCode> outcome{"", ExitCode::finished};
+  if (comm.rank() == 0) {
+    try {
+      work();
+    } catch (...) {
+      outcome = describe_current_exception();
+    }
+  }
+  auto const code = comm.max(static_cast<std::int64_t>(outcome.second));
+  if (code == 0) return;
+  throw Error(static_cast<ExitCode>(code), comm.broadcast_text(outcome.first));
 }
 
 }  // namespace dino

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -24,7 +25,8 @@ class MpiSession {
   bool owner_ = false;
 };
 
-/// Ends the process when one rank alone meets an error: prints it and aborts all ranks with its code.
+/// Ends the process when one rank alone meets an error: prints it and aborts all ranks with its
+/// code.
 [[noreturn]] void abort_all_ranks(std::string const& message, int exit_code) noexcept;
 
 /// \throws Error (bug) with MPI's text unless `code` is MPI_SUCCESS
@@ -47,8 +49,8 @@ class Request {
   MPI_Request raw_ = MPI_REQUEST_NULL;
 };
 
-/// A group of ranks and their collectives on host memory. All calls come from one thread, in the same
-/// order on every rank of the group.
+/// A group of ranks and their collectives on host memory. All calls come from one thread, in the
+/// same order on every rank of the group.
 class Communicator {
  public:
   /// All ranks of the program.
@@ -78,7 +80,8 @@ class Communicator {
   void sum(std::span<float> values) const;
   void sum(std::span<std::int64_t> values) const;
   /// Byte strings of all ranks, one after the other, on every rank.
-  std::vector<std::byte> all_gather_varying(std::span<std::byte const> mine, std::vector<std::int64_t>* counts = nullptr) const;
+  std::vector<std::byte> all_gather_varying(std::span<std::byte const> mine,
+                                            std::vector<std::int64_t>* counts = nullptr) const;
 
   /// all = the equal shares of all ranks; `mine` may be this rank's part of `all`.
   Request all_gather(std::span<std::byte const> mine, std::span<std::byte> all) const;
@@ -95,6 +98,9 @@ class Communicator {
   int rank_ = 0;
   int size_ = 1;
 };
+
+/// Runs `work` on rank 0 alone; what it throws there is thrown on every rank, as an Error alike.
+void on_rank_zero(Communicator const& comm, std::function<void()> const& work);
 
 /// This rank's part of `total` things that are dealt out in consecutive, nearly equal shares.
 struct Share {

@@ -28,11 +28,16 @@ struct Run {
     field("dir", dir, "run directory: checkpoints, metrics and the resolved configuration");
     field("seed", seed, "seed of every random draw");
     field("device", device, "auto, host or cuda");
-    field("precision", precision, "compute precision, fp32 or bf16; masters, reductions and losses are float32");
-    field("epochs", epochs, "length of the run and of its schedules, in passes over the data, >= 1");
-    field("steps", steps, "length of the run and of its schedules in optimizer steps, instead of epochs");
-    field("stop_after_steps", stop_after_steps, "end (exit code 75, with a checkpoint) after this many steps; schedules stay");
-    field("micro_batch", micro_batch, "images per rank and forward pass, >= 1; unset: the rank's whole share of the batch");
+    field("precision", precision,
+          "compute precision, fp32 or bf16; masters, reductions and losses are float32");
+    field("epochs", epochs,
+          "length of the run and of its schedules, in passes over the data, >= 1");
+    field("steps", steps,
+          "length of the run and of its schedules in optimizer steps, instead of epochs");
+    field("stop_after_steps", stop_after_steps,
+          "end (exit code 75, with a checkpoint) after this many steps; schedules stay");
+    field("micro_batch", micro_batch,
+          "images per rank and forward pass, >= 1; unset: the rank's whole share of the batch");
     field("time_budget", time_budget, "seconds after which the run saves and stops (exit code 75)");
     field("log_every", log_every, "steps between progress lines, >= 1");
   }
@@ -55,9 +60,12 @@ struct Data {
     field("prefetch", prefetch, "micro-batches prepared ahead of need, >= 1");
     field("block", block, "consecutive images that are read together, >= 1");
     field("window", window, "blocks whose images are shuffled among each other, >= 1");
-    field("staging", staging, "node-local folder that the shards are copied to before the run; empty: none");
-    field("file_locking", file_locking, "false: open shards without HDF5 file locks (for file systems that refuse them)");
-    field("dct_scaling", dct_scaling, "true: decode large JPEGs at 1/2 size where crops stay smaller (not bit-exact)");
+    field("staging", staging,
+          "node-local folder that the shards are copied to before the run; empty: none");
+    field("file_locking", file_locking,
+          "false: open shards without HDF5 file locks (for file systems that refuse them)");
+    field("dct_scaling", dct_scaling,
+          "true: decode large JPEGs at 1/2 size where crops stay smaller (not bit-exact)");
   }
 };
 
@@ -81,10 +89,12 @@ struct Crops {
   std::array<double, 3> std{0.229, 0.224, 0.225};
   void visit(auto&& field) {
     field("global_size", global_size, "side of the two global crops, pixels");
-    field("global_scale", global_scale, "area of a global crop as a share of the image, [least, most]");
+    field("global_scale", global_scale,
+          "area of a global crop as a share of the image, [least, most]");
     field("local_size", local_size, "side of the local crops, pixels");
     field("local_count", local_count, "local crops per image, >= 0");
-    field("local_scale", local_scale, "area of a local crop as a share of the image, [least, most]");
+    field("local_scale", local_scale,
+          "area of a local crop as a share of the image, [least, most]");
     field("flip_probability", flip_probability, "horizontal flip, in [0, 1]");
     field("jitter_probability", jitter_probability, "colour jitter, in [0, 1]");
     field("brightness", brightness, "brightness factor in 1 +- this");
@@ -115,7 +125,8 @@ struct Student {
     field("num_heads", num_heads, "attention heads, instead of the architecture's");
     field("mlp_ratio", mlp_ratio, "hidden width of the MLP over D");
     field("qkv_bias", qkv_bias, "whether queries, keys and values have a bias");
-    field("drop_path_rate", drop_path_rate, "stochastic depth of the last block, rising linearly from 0; in [0, 1)");
+    field("drop_path_rate", drop_path_rate,
+          "stochastic depth of the last block, rising linearly from 0; in [0, 1)");
   }
 };
 
@@ -135,11 +146,13 @@ struct Dino {
     field("hidden_dim", hidden_dim, "width of the head's MLP");
     field("bottleneck_dim", bottleneck_dim, "width before the prototypes");
     field("nlayers", nlayers, "linear layers of the head's MLP, >= 1");
-    field("norm_last_layer", norm_last_layer, "true: the prototypes have unit norm; false: their norms are trained");
+    field("norm_last_layer", norm_last_layer,
+          "true: the prototypes have unit norm; false: their norms are trained");
     field("student_temp", student_temp, "student temperature, > 0");
     field("warmup_teacher_temp", warmup_teacher_temp, "teacher temperature at the start, > 0");
     field("teacher_temp", teacher_temp, "teacher temperature after its warm-up, > 0");
-    field("warmup_teacher_temp_epochs", warmup_teacher_temp_epochs, "epochs of the linear warm-up of the teacher temperature");
+    field("warmup_teacher_temp_epochs", warmup_teacher_temp_epochs,
+          "epochs of the linear warm-up of the teacher temperature");
     field("center_momentum", center_momentum, "momentum of the centre, in [0, 1]");
   }
 };
@@ -164,9 +177,11 @@ struct Optim {
     field("weight_decay", weight_decay, "weight decay at the start");
     field("weight_decay_end", weight_decay_end, "weight decay at the end (cosine)");
     field("clip_grad", clip_grad, "largest L2 norm of each parameter's gradient; 0: no clipping");
-    field("freeze_last_layer_epochs", freeze_last_layer_epochs, "epochs in which the last layer is not trained");
+    field("freeze_last_layer_epochs", freeze_last_layer_epochs,
+          "epochs in which the last layer is not trained");
     field("momentum_teacher", momentum_teacher, "teacher EMA momentum at the start, in [0, 1]");
-    field("final_momentum_teacher", final_momentum_teacher, "teacher EMA momentum at the end (cosine)");
+    field("final_momentum_teacher", final_momentum_teacher,
+          "teacher EMA momentum at the end (cosine)");
     field("beta1", beta1, "AdamW beta 1");
     field("beta2", beta2, "AdamW beta 2");
     field("eps", eps, "AdamW epsilon");
@@ -179,7 +194,8 @@ struct Shard {
   std::int64_t prefetch = 1;
   void visit(auto&& field) {
     field("strategy", strategy, "full, grad_op, hybrid or replicate");
-    field("group_size", group_size, "ranks that share one copy, for strategy hybrid; divides the number of ranks");
+    field("group_size", group_size,
+          "ranks that share one copy, for strategy hybrid; divides the number of ranks");
     field("prefetch", prefetch, "units gathered ahead of need, >= 0");
   }
 };
@@ -190,8 +206,10 @@ struct Checkpoint {
   std::int64_t keep_every = 0;
   void visit(auto&& field) {
     field("every", every, "steps between checkpoints, >= 1");
-    field("keep_last", keep_last, "newest checkpoints that are kept, >= 1 (2 guard against a corrupt one)");
-    field("keep_every", keep_every, "checkpoints at multiples of this many steps are kept for ever; 0: none");
+    field("keep_last", keep_last,
+          "newest checkpoints that are kept, >= 1 (2 guard against a corrupt one)");
+    field("keep_every", keep_every,
+          "checkpoints at multiples of this many steps are kept for ever; 0: none");
   }
 };
 
@@ -253,7 +271,8 @@ struct Config {
 Config load_config(std::string const& path, std::span<std::string const> overrides);
 
 /// The same from TOML text; `origin` stands for the file in messages.
-Config parse_config(std::string const& text, std::string const& origin, std::span<std::string const> overrides);
+Config parse_config(std::string const& text, std::string const& origin,
+                    std::span<std::string const> overrides);
 
 /// The resolved configuration as TOML that load_config reads to the same values.
 std::string to_toml(Config const& config);

@@ -21,8 +21,10 @@ std::vector<shard::UnitSpec> dino_head_units(DinoHeadShape const& s, std::string
     auto const name = s.nlayers == 1 ? std::string("mlp") : "mlp." + std::to_string(2 * i);
     auto const in = i == 0 ? s.in_dim : s.hidden_dim;
     auto const out = i + 1 == s.nlayers ? s.bottleneck_dim : s.hidden_dim;
-    mlp.parameters.push_back({.name = name + ".weight", .shape = {out, in}, .init = Init::trunc_normal()});
-    mlp.parameters.push_back({.name = name + ".bias", .shape = {out}, .init = Init::zeros(), .decay = Decay::no});
+    mlp.parameters.push_back(
+        {.name = name + ".weight", .shape = {out, in}, .init = Init::trunc_normal()});
+    mlp.parameters.push_back(
+        {.name = name + ".bias", .shape = {out}, .init = Init::zeros(), .decay = Decay::no});
   }
   auto const bound = static_cast<float>(1.0 / std::sqrt(static_cast<double>(s.bottleneck_dim)));
   shard::UnitSpec last{prefix,
@@ -40,8 +42,13 @@ std::vector<shard::UnitSpec> dino_head_units(DinoHeadShape const& s, std::string
 
 template <class T>
 DinoHead<T>::DinoHead(Space const& space, DinoHeadShape const& shape, Store& store, int first_unit)
-    : space_(space), shape_(shape), store_(store), mlp_unit_(first_unit), last_unit_(first_unit + 1),
-      inputs_(static_cast<std::size_t>(shape.nlayers)), hidden_(static_cast<std::size_t>(shape.nlayers)) {}
+    : space_(space),
+      shape_(shape),
+      store_(store),
+      mlp_unit_(first_unit),
+      last_unit_(first_unit + 1),
+      inputs_(static_cast<std::size_t>(shape.nlayers)),
+      hidden_(static_cast<std::size_t>(shape.nlayers)) {}
 
 template <class T>
 std::string DinoHead<T>::layer_name(std::int64_t layer) const {
@@ -60,7 +67,10 @@ View<T, 2> DinoHead<T>::mlp(Arena& arena, View<T const, 2> x, Keep keep) {
   for (std::int64_t i = 0; i < shape_.nlayers; ++i) {
     auto const name = layer_name(i);
     y = arena.take<T, 2>({x.extent(0), layer_width(i)});
-    run(space_, LinearForward<T>{.x = x, .weight = p.matrix(name + ".weight"), .bias = p.vector(name + ".bias"), .y = y});
+    run(space_, LinearForward<T>{.x = x,
+                                 .weight = p.matrix(name + ".weight"),
+                                 .bias = p.vector(name + ".bias"),
+                                 .y = y});
     inputs_[static_cast<std::size_t>(i)] = x;
     hidden_[static_cast<std::size_t>(i)] = y;
     if (i + 1 == shape_.nlayers) break;
@@ -83,7 +93,9 @@ View<float, 2> DinoHead<T>::forward(Arena& arena, View<T const, 2> x, Keep keep)
   run(space_, L2NormalizeForward<T>{.x = z, .y = u, .norm = norm_, .eps = shape_.normalize_eps});
   auto const p = store_.gather(last_unit_, Pass::forward);
   auto const weight = arena.take<T, 2>({shape_.out_dim, shape_.bottleneck_dim});
-  run(space_, WeightNormForward<T>{.g = p.matrix("last_layer.weight_g"), .v = p.matrix("last_layer.weight_v"), .weight = weight});
+  run(space_, WeightNormForward<T>{.g = p.matrix("last_layer.weight_g"),
+                                   .v = p.matrix("last_layer.weight_v"),
+                                   .weight = weight});
   run(space_, LinearForward<T, float>{.x = u, .weight = weight, .bias = {}, .y = logits});
   store_.release(last_unit_, Pass::forward);
   bottleneck_ = z;
@@ -94,7 +106,8 @@ View<float, 2> DinoHead<T>::forward(Arena& arena, View<T const, 2> x, Keep keep)
 }
 
 template <class T>
-View<T, 2> DinoHead<T>::backward(Arena& arena, View<T const, 2> dlogits, typename Store::Last last) {
+View<T, 2> DinoHead<T>::backward(Arena& arena, View<T const, 2> dlogits,
+                                 typename Store::Last last) {
   auto const dx = arena.take<T, 2>({dlogits.extent(0), shape_.in_dim});
   ArenaScope const scope(arena);
   auto const dz = arena.take<T, 2>(normalized_.extents());
@@ -103,17 +116,23 @@ View<T, 2> DinoHead<T>::backward(Arena& arena, View<T const, 2> dlogits, typenam
     ArenaScope const last_layer(arena);
     auto const dweight = arena.take<float, 2>(prototypes_.extents());
     run(space_, Fill<float>{.y = dweight.flat()});
-    run(space_, LinearBackwardWeight<T>{.x = normalized_, .dy = dlogits, .dweight = dweight, .dbias = {}});
+    run(space_,
+        LinearBackwardWeight<T>{.x = normalized_, .dy = dlogits, .dweight = dweight, .dbias = {}});
     auto const p = store_.gather(last_unit_, Pass::backward);
     auto const g = store_.gradient(last_unit_);
-    run(space_, WeightNormBackward<T>{.dweight = dweight, .g = p.matrix("last_layer.weight_g"),
-                                      .v = p.matrix("last_layer.weight_v"),
-                                      .dg = shape_.norm_last_layer ? View<float, 2>{} : g.matrix("last_layer.weight_g"),
-                                      .dv = g.matrix("last_layer.weight_v")});
+    run(space_,
+        WeightNormBackward<T>{
+            .dweight = dweight,
+            .g = p.matrix("last_layer.weight_g"),
+            .v = p.matrix("last_layer.weight_v"),
+            .dg = shape_.norm_last_layer ? View<float, 2>{} : g.matrix("last_layer.weight_g"),
+            .dv = g.matrix("last_layer.weight_v")});
     store_.reduce(last_unit_, last);
     store_.release(last_unit_, Pass::backward);
   }
-  run(space_, L2NormalizeBackward<T>{.dy = dz, .y = normalized_, .norm = norm_, .dx = dz, .eps = shape_.normalize_eps});
+  run(space_,
+      L2NormalizeBackward<T>{
+          .dy = dz, .y = normalized_, .norm = norm_, .dx = dz, .eps = shape_.normalize_eps});
   auto const dinput = mlp_backward(arena, dz, last);
   run(space_, Cast<T, T>{.x = dinput.flat(), .y = dx.flat()});
   return dx;
@@ -127,9 +146,14 @@ View<T, 2> DinoHead<T>::mlp_backward(Arena& arena, View<T, 2> dy, typename Store
     auto const name = layer_name(i);
     auto const x = inputs_[static_cast<std::size_t>(i)];
     auto const dx = arena.take<T, 2>(x.extents());
-    run(space_, LinearBackwardWeight<T>{.x = x, .dy = dy, .dweight = g.matrix(name + ".weight"), .dbias = g.vector(name + ".bias")});
+    run(space_, LinearBackwardWeight<T>{.x = x,
+                                        .dy = dy,
+                                        .dweight = g.matrix(name + ".weight"),
+                                        .dbias = g.vector(name + ".bias")});
     run(space_, LinearBackwardInput<T>{.dy = dy, .weight = p.matrix(name + ".weight"), .dx = dx});
-    if (i > 0) run(space_, GeluBackward<T>{.dy = dx, .x = hidden_[static_cast<std::size_t>(i - 1)], .dx = dx});
+    if (i > 0)
+      run(space_,
+          GeluBackward<T>{.dy = dx, .x = hidden_[static_cast<std::size_t>(i - 1)], .dx = dx});
     dy = dx;
   }
   store_.reduce(mlp_unit_, last);

@@ -15,9 +15,9 @@ struct DinoHeadShape {
   std::int64_t in_dim = 384;
   std::int64_t hidden_dim = 2048;
   std::int64_t bottleneck_dim = 256;
-  std::int64_t out_dim = 65536;   ///< K prototypes
-  std::int64_t nlayers = 3;       ///< linear layers before the prototypes, >= 1
-  bool norm_last_layer = true;    ///< the prototypes' norms weight_g are frozen at 1
+  std::int64_t out_dim = 65536;  ///< K prototypes
+  std::int64_t nlayers = 3;      ///< linear layers before the prototypes, >= 1
+  bool norm_last_layer = true;   ///< the prototypes' norms weight_g are frozen at 1
   float normalize_eps = 1e-12F;
 };
 
@@ -28,14 +28,17 @@ std::vector<shard::UnitSpec> dino_head_units(DinoHeadShape const& shape, std::st
 template <class T>
 class DinoHead {
  public:
-  DinoHead(Space const& space, DinoHeadShape const& shape, shard::ParameterStore<T>& store, int first_unit);
+  DinoHead(Space const& space, DinoHeadShape const& shape, shard::ParameterStore<T>& store,
+           int first_unit);
 
   /// Logits [R, K] in float32, on the arena, for rows x [R, in_dim], which must stay for backward.
   View<float, 2> forward(Arena& arena, View<T const, 2> x, Keep keep);
   /// Parameter gradients, and the gradient of x: [R, in_dim] on the arena.
-  View<T, 2> backward(Arena& arena, View<T const, 2> dlogits, typename shard::ParameterStore<T>::Last last);
+  View<T, 2> backward(Arena& arena, View<T const, 2> dlogits,
+                      typename shard::ParameterStore<T>::Last last);
 
-  /// Before and after the L2 normalisation, [R, bottleneck_dim], of the last forward pass with Keep::yes.
+  /// Before and after the L2 normalisation, [R, bottleneck_dim], of the last forward pass with
+  /// Keep::yes.
   View<T const, 2> bottleneck() const { return bottleneck_; }
   View<T const, 2> bottleneck_normalized() const { return normalized_; }
 
@@ -50,8 +53,8 @@ class DinoHead {
   DinoHeadShape shape_;
   Store& store_;
   int mlp_unit_, last_unit_;
-  std::vector<View<T const, 2>> inputs_;   ///< of each linear layer
-  std::vector<View<T const, 2>> hidden_;   ///< before each GELU
+  std::vector<View<T const, 2>> inputs_;  ///< of each linear layer
+  std::vector<View<T const, 2>> hidden_;  ///< before each GELU
   View<T const, 2> bottleneck_, normalized_, prototypes_;
   View<float, 1> norm_;
 };

@@ -16,7 +16,8 @@ double keys(double x) {
 
 }  // namespace
 
-std::vector<float> position_weights(std::int64_t m, std::int64_t n, PositionInterpolation const& interpolation) {
+std::vector<float> position_weights(std::int64_t m, std::int64_t n,
+                                    PositionInterpolation const& interpolation) {
   double const ratio = static_cast<double>(m) / (static_cast<double>(n) + interpolation.offset);
   std::vector<double> weights(static_cast<std::size_t>(n * m), 0.0);
   for (std::int64_t i = 0; i < n; ++i) {

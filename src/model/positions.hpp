@@ -10,9 +10,10 @@ struct PositionInterpolation {
   double offset = 0.1;  ///< added to the new size before its ratio to the old one is taken; 0: none
 };
 
-/// Weights [n, m] of the bicubic resampling of m samples to n along one axis (Keys kernel, A = -0.75,
-/// four taps, border replicated, align_corners false).
-/// Source: Keys 1981, doi:10.1109/TASSP.1981.1163711; method.md 1.4.
-std::vector<float> position_weights(std::int64_t m, std::int64_t n, PositionInterpolation const& interpolation);
+/// Weights [n, m] of the bicubic resampling of m samples to n along one axis (Keys kernel, A =
+/// -0.75, four taps, border replicated, align_corners false). Source: Keys 1981,
+/// doi:10.1109/TASSP.1981.1163711; method.md 1.4.
+std::vector<float> position_weights(std::int64_t m, std::int64_t n,
+                                    PositionInterpolation const& interpolation);
 
 }  // namespace dino

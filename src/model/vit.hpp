@@ -15,7 +15,8 @@
 
 namespace dino {
 
-/// Sizes and options of a vision transformer. Source: Dosovitskiy et al. 2021, arXiv:2010.11929; method.md 1.1.
+/// Sizes and options of a vision transformer. Source: Dosovitskiy et al. 2021, arXiv:2010.11929;
+/// method.md 1.1.
 struct VitShape {
   std::int64_t grid = 14;  ///< M: the learned positions are M x M
   std::int64_t patch_size = 16;
@@ -54,18 +55,22 @@ class Vit {
   /// Called after each block with its index and its output [rows, D].
   using BlockObserver = std::function<void(std::int64_t, View<T const, 2>)>;
 
-  /// Tokens after the last block, before the final norm: [rows, D] on the arena. Rows: images of the
-  /// first size, then of the second, …; within an image the class token first.
-  /// \param drop_path  [2 depth, images], factor of each residual branch (attention, MLP of block 0, …); empty: none
-  View<T, 2> forward(Arena& arena, std::span<ImageView const> images, View<float const, 2> drop_path, Keep keep,
-                     BlockObserver const& observer = {});
-  /// Gradients of the parameters from those of the result of `forward` with Keep::yes; `dtokens` is overwritten.
-  void backward(Arena& arena, std::span<ImageView const> images, View<T, 2> dtokens, typename shard::ParameterStore<T>::Last last);
+  /// Tokens after the last block, before the final norm: [rows, D] on the arena. Rows: images of
+  /// the first size, then of the second, …; within an image the class token first.
+  /// \param drop_path  [2 depth, images], factor of each residual branch (attention, MLP of block
+  /// 0, …); empty: none
+  View<T, 2> forward(Arena& arena, std::span<ImageView const> images,
+                     View<float const, 2> drop_path, Keep keep, BlockObserver const& observer = {});
+  /// Gradients of the parameters from those of the result of `forward` with Keep::yes; `dtokens` is
+  /// overwritten.
+  void backward(Arena& arena, std::span<ImageView const> images, View<T, 2> dtokens,
+                typename shard::ParameterStore<T>::Last last);
 
   /// The final norm of some rows [R, D] -> [R, D] on the arena.
   View<T, 2> normalize(Arena& arena, View<T const, 2> rows, Keep keep);
   /// Gradient with respect to the rows, [R, D]; may alias dy.
-  void normalize_backward(View<T const, 2> dy, View<T, 2> drows, typename shard::ParameterStore<T>::Last last);
+  void normalize_backward(View<T const, 2> dy, View<T, 2> drows,
+                          typename shard::ParameterStore<T>::Last last);
 
   /// Class token rows [images, D], and the transpose.
   View<T, 2> class_tokens(Arena& arena, View<T const, 2> tokens) const;
@@ -73,8 +78,8 @@ class Vit {
 
   /// The positions [1 + patches, D] that images of this size get.
   View<T, 2> positions(Arena& arena, std::int64_t height, std::int64_t width);
-  /// The softmax matrices of the last block: [images, heads, tokens, tokens] on the arena, after a forward
-  /// pass over one size with Keep::yes.
+  /// The softmax matrices of the last block: [images, heads, tokens, tokens] on the arena, after a
+  /// forward pass over one size with Keep::yes.
   View<float, 4> last_attention(Arena& arena) const;
 
   TokenLayout const& layout() const { return layout_; }
@@ -100,12 +105,16 @@ class Vit {
   };
 
   View<T, 2> embed(Arena& arena, std::span<ImageView const> images);
-  void embed_backward(Arena& arena, std::span<ImageView const> images, View<T const, 2> dtokens, typename Store::Last last);
-  void block(Arena& arena, std::int64_t index, BlockKept& kept, View<T, 2> x_out, View<float const, 2> drop_path);
+  void embed_backward(Arena& arena, std::span<ImageView const> images, View<T const, 2> dtokens,
+                      typename Store::Last last);
+  void block(Arena& arena, std::int64_t index, BlockKept& kept, View<T, 2> x_out,
+             View<float const, 2> drop_path);
   void block_backward(Arena& arena, std::int64_t index, View<T, 2> dx, typename Store::Last last);
   void take_block(Arena& arena, BlockKept& kept, Keep keep) const;
-  View<T const, 2> branch_gradient(View<T const, 2> dx, std::int64_t branch, View<T, 2> scratch) const;
-  View<T, 2> resampled(Arena& arena, shard::UnitView<T const> const& parameters, std::int64_t height, std::int64_t width);
+  View<T const, 2> branch_gradient(View<T const, 2> dx, std::int64_t branch,
+                                   View<T, 2> scratch) const;
+  View<T, 2> resampled(Arena& arena, shard::UnitView<T const> const& parameters,
+                       std::int64_t height, std::int64_t width);
   Resampling const& resampling(std::int64_t grid_height, std::int64_t grid_width);
   bool trained_grid(std::int64_t height, std::int64_t width) const;
   int block_unit(std::int64_t index) const { return first_unit_ + 1 + static_cast<int>(index); }

@@ -20,23 +20,29 @@ View<T, 2> Vit<T>::embed(Arena& arena, std::span<ImageView const> images) {
     auto const n = segment.images * segment.patches();
     auto const patches = arena.take<T, 2>({n, shape_.patch_values()});
     auto const embedded = arena.take<T, 2>({n, shape_.embed_dim});
-    run(space_, PatchGather<T>{.images = images[i], .patches = patches, .patch_size = shape_.patch_size});
-    run(space_, LinearForward<T>{.x = patches, .weight = p.matrix("patch_embed.proj.weight"),
-                                 .bias = p.vector("patch_embed.proj.bias"), .y = embedded});
-    run(space_, TokensAssemble<T>{.patches = embedded, .class_token = p.vector("cls_token"),
-                                  .positions = resampled(arena, p, images[i].extent(2), images[i].extent(3)),
-                                  .segment = segment,
-                                  .tokens = tokens.rows(segment.first_row, segment.first_row + segment.rows())});
+    run(space_,
+        PatchGather<T>{.images = images[i], .patches = patches, .patch_size = shape_.patch_size});
+    run(space_, LinearForward<T>{.x = patches,
+                                 .weight = p.matrix("patch_embed.proj.weight"),
+                                 .bias = p.vector("patch_embed.proj.bias"),
+                                 .y = embedded});
+    run(space_, TokensAssemble<T>{
+                    .patches = embedded,
+                    .class_token = p.vector("cls_token"),
+                    .positions = resampled(arena, p, images[i].extent(2), images[i].extent(3)),
+                    .segment = segment,
+                    .tokens = tokens.rows(segment.first_row, segment.first_row + segment.rows())});
   }
   store_.release(first_unit_, Pass::forward);
   return tokens;
 }
 
 template <class T>
-void Vit<T>::embed_backward(Arena& arena, std::span<ImageView const> images, View<T const, 2> dtokens,
-                            typename Store::Last last) {
+void Vit<T>::embed_backward(Arena& arena, std::span<ImageView const> images,
+                            View<T const, 2> dtokens, typename Store::Last last) {
   auto const g = store_.gradient(first_unit_);
-  auto const dpos_embed = g.vector("pos_embed").template reshaped<2>({1 + shape_.grid * shape_.grid, shape_.embed_dim});
+  auto const dpos_embed =
+      g.vector("pos_embed").template reshaped<2>({1 + shape_.grid * shape_.grid, shape_.embed_dim});
   for (std::size_t i = 0; i < images.size(); ++i) {
     ArenaScope const group(arena);
     auto const& segment = layout_.segments()[i];
@@ -44,17 +50,25 @@ void Vit<T>::embed_backward(Arena& arena, std::span<ImageView const> images, Vie
     auto const patches = arena.take<T, 2>({n, shape_.patch_values()});
     auto const dembedded = arena.take<T, 2>({n, shape_.embed_dim});
     auto const dpositions = arena.take<float, 2>({1 + segment.patches(), shape_.embed_dim});
-    run(space_, PatchGather<T>{.images = images[i], .patches = patches, .patch_size = shape_.patch_size});
+    run(space_,
+        PatchGather<T>{.images = images[i], .patches = patches, .patch_size = shape_.patch_size});
     run(space_, TokensAssembleBackward<T>{
                     .dtokens = dtokens.rows(segment.first_row, segment.first_row + segment.rows()),
-                    .segment = segment, .dpatches = dembedded, .dclass_token = g.vector("cls_token"), .dpositions = dpositions});
-    run(space_, LinearBackwardWeight<T>{.x = patches, .dy = dembedded, .dweight = g.matrix("patch_embed.proj.weight"),
+                    .segment = segment,
+                    .dpatches = dembedded,
+                    .dclass_token = g.vector("cls_token"),
+                    .dpositions = dpositions});
+    run(space_, LinearBackwardWeight<T>{.x = patches,
+                                        .dy = dembedded,
+                                        .dweight = g.matrix("patch_embed.proj.weight"),
                                         .dbias = g.vector("patch_embed.proj.bias")});
     if (trained_grid(images[i].extent(2), images[i].extent(3))) {
       run(space_, Axpy<float>{.a = 1, .x = dpositions.flat(), .y = dpos_embed.flat()});
     } else {
       auto const& weights = resampling(segment.grid_height, segment.grid_width);
-      run(space_, PositionResampleBackward{.dout = dpositions, .rows = weights.rows, .columns = weights.columns,
+      run(space_, PositionResampleBackward{.dout = dpositions,
+                                           .rows = weights.rows,
+                                           .columns = weights.columns,
                                            .dpositions = dpos_embed});
     }
   }
@@ -73,7 +87,8 @@ auto Vit<T>::resampling(std::int64_t grid_height, std::int64_t grid_width) -> Re
   auto& found = resamplings_[{grid_height, grid_width}];
   if (found.rows) return found;
   auto const m = shape_.grid;
-  found.memory = Buffer(space_, (grid_height + grid_width) * m * static_cast<std::int64_t>(sizeof(float)));
+  found.memory =
+      Buffer(space_, (grid_height + grid_width) * m * static_cast<std::int64_t>(sizeof(float)));
   auto const all = found.memory.template as<float>();
   found.rows = all.rows(0, grid_height * m).template reshaped<2>({grid_height, m});
   found.columns = all.rows(grid_height * m, all.size()).template reshaped<2>({grid_width, m});
@@ -85,8 +100,10 @@ auto Vit<T>::resampling(std::int64_t grid_height, std::int64_t grid_width) -> Re
 }
 
 template <class T>
-View<T, 2> Vit<T>::resampled(Arena& arena, UnitView<T const> const& parameters, std::int64_t height, std::int64_t width) {
-  auto const grid = View<T const, 2>{parameters.vector("pos_embed").data(), {1 + shape_.grid * shape_.grid, shape_.embed_dim}};
+View<T, 2> Vit<T>::resampled(Arena& arena, UnitView<T const> const& parameters, std::int64_t height,
+                             std::int64_t width) {
+  auto const grid = View<T const, 2>{parameters.vector("pos_embed").data(),
+                                     {1 + shape_.grid * shape_.grid, shape_.embed_dim}};
   auto const grid_height = height / shape_.patch_size;
   auto const grid_width = width / shape_.patch_size;
   auto const out = arena.take<T, 2>({1 + grid_height * grid_width, shape_.embed_dim});
@@ -94,7 +111,9 @@ View<T, 2> Vit<T>::resampled(Arena& arena, UnitView<T const> const& parameters, 
     run(space_, Cast<T, T>{.x = grid.flat(), .y = out.flat()});
   } else {
     auto const& weights = resampling(grid_height, grid_width);
-    run(space_, PositionResample<T>{.positions = grid, .rows = weights.rows, .columns = weights.columns, .out = out});
+    run(space_,
+        PositionResample<T>{
+            .positions = grid, .rows = weights.rows, .columns = weights.columns, .out = out});
   }
   return out;
 }

@@ -11,25 +11,35 @@ using shard::Init;
 using shard::ParameterSpec;
 using shard::UnitSpec;
 
-void add_linear(std::vector<ParameterSpec>& table, std::string const& name, std::int64_t out, std::int64_t in, bool bias) {
+void add_linear(std::vector<ParameterSpec>& table, std::string const& name, std::int64_t out,
+                std::int64_t in, bool bias) {
   table.push_back({.name = name + ".weight", .shape = {out, in}, .init = Init::trunc_normal()});
-  if (bias) table.push_back({.name = name + ".bias", .shape = {out}, .init = Init::zeros(), .decay = Decay::no});
+  if (bias)
+    table.push_back(
+        {.name = name + ".bias", .shape = {out}, .init = Init::zeros(), .decay = Decay::no});
 }
 
 void add_norm(std::vector<ParameterSpec>& table, std::string const& name, std::int64_t dim) {
-  table.push_back({.name = name + ".weight", .shape = {dim}, .init = Init::ones(), .decay = Decay::no});
-  table.push_back({.name = name + ".bias", .shape = {dim}, .init = Init::zeros(), .decay = Decay::no});
+  table.push_back(
+      {.name = name + ".weight", .shape = {dim}, .init = Init::ones(), .decay = Decay::no});
+  table.push_back(
+      {.name = name + ".bias", .shape = {dim}, .init = Init::zeros(), .decay = Decay::no});
 }
 
 UnitSpec embedding_unit(VitShape const& s, std::string const& prefix) {
   auto const bound = static_cast<float>(1.0 / std::sqrt(static_cast<double>(s.patch_values())));
   return {prefix,
           {{.name = "cls_token", .shape = {1, 1, s.embed_dim}, .init = Init::trunc_normal()},
-           {.name = "pos_embed", .shape = {1, 1 + s.grid * s.grid, s.embed_dim}, .init = Init::trunc_normal()},
+           {.name = "pos_embed",
+            .shape = {1, 1 + s.grid * s.grid, s.embed_dim},
+            .init = Init::trunc_normal()},
            {.name = "patch_embed.proj.weight",
             .shape = {s.embed_dim, s.channels, s.patch_size, s.patch_size},
             .init = Init::uniform(bound)},
-           {.name = "patch_embed.proj.bias", .shape = {s.embed_dim}, .init = Init::uniform(bound), .decay = Decay::no}}};
+           {.name = "patch_embed.proj.bias",
+            .shape = {s.embed_dim},
+            .init = Init::uniform(bound),
+            .decay = Decay::no}}};
 }
 
 UnitSpec block_unit(VitShape const& s, std::string const& prefix) {
@@ -52,8 +62,9 @@ std::vector<UnitSpec> vit_units(VitShape const& shape, std::string const& prefix
     units.push_back(block_unit(shape, prefix + "blocks." + std::to_string(i) + "."));
   }
   units.push_back({prefix + "norm.", {}});
-  units.back().parameters = {{.name = "weight", .shape = {shape.embed_dim}, .init = Init::ones(), .decay = Decay::no},
-                             {.name = "bias", .shape = {shape.embed_dim}, .init = Init::zeros(), .decay = Decay::no}};
+  units.back().parameters = {
+      {.name = "weight", .shape = {shape.embed_dim}, .init = Init::ones(), .decay = Decay::no},
+      {.name = "bias", .shape = {shape.embed_dim}, .init = Init::zeros(), .decay = Decay::no}};
   return units;
 }
 

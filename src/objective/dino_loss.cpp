@@ -29,21 +29,29 @@ void DinoLoss::begin_step() {
 
 View<float const, 2> DinoLoss::targets(View<float, 2> teacher_logits, double teacher_temperature) {
   run(space_, ColumnSums{.x = teacher_logits, .sums = sums_});
-  run(space_, CenteredSoftmax{.logits = teacher_logits, .center = center_,
-                              .temperature = static_cast<float>(teacher_temperature), .probabilities = teacher_logits});
-  run(space_, ProbabilityStatistics{.probabilities = teacher_logits, .entropy = entropy_, .usage = usage_});
+  run(space_, CenteredSoftmax{.logits = teacher_logits,
+                              .center = center_,
+                              .temperature = static_cast<float>(teacher_temperature),
+                              .probabilities = teacher_logits});
+  run(space_,
+      ProbabilityStatistics{.probabilities = teacher_logits, .entropy = entropy_, .usage = usage_});
   return teacher_logits;
 }
 
 template <class T>
-View<T, 2> DinoLoss::cross_entropy(Arena& arena, View<float const, 2> student, View<float const, 2> targets,
-                                   std::int64_t images, std::int64_t global_batch, double student_temperature) {
+View<T, 2> DinoLoss::cross_entropy(Arena& arena, View<float const, 2> student,
+                                   View<float const, 2> targets, std::int64_t images,
+                                   std::int64_t global_batch, double student_temperature) {
   auto const gradient = arena.take<T, 2>(student.extents());
   auto const crops = images == 0 ? 2 : student.extent(0) / images;
   double const pairs = 2.0 * static_cast<double>(crops) - 2.0;
-  run(space_, DinoCrossEntropy<T>{.student = student, .teacher = targets, .batch = images,
+  run(space_, DinoCrossEntropy<T>{.student = student,
+                                  .teacher = targets,
+                                  .batch = images,
                                   .temperature = static_cast<float>(student_temperature),
-                                  .weight = 1.0 / (pairs * static_cast<double>(global_batch)), .dlogits = gradient, .loss = loss_});
+                                  .weight = 1.0 / (pairs * static_cast<double>(global_batch)),
+                                  .dlogits = gradient,
+                                  .loss = loss_});
   return gradient;
 }
 
@@ -66,7 +74,8 @@ TeacherStatistics DinoLoss::finish_step(Communicator const& world, std::int64_t 
   auto const rows = 2.0 * static_cast<double>(global_batch);
   auto center = this->center();
   for (std::size_t k = 0; k < n; ++k) {
-    center[k] = static_cast<float>(center_momentum_ * center[k] + (1.0 - center_momentum_) * (sums[k] / rows));
+    center[k] = static_cast<float>(center_momentum_ * center[k] +
+                                   (1.0 - center_momentum_) * (sums[k] / rows));
   }
   set_center(center);
   return {.entropy = world.sum(entropy) / rows,
@@ -79,11 +88,15 @@ std::vector<float> DinoLoss::center() const {
   return out;
 }
 
-void DinoLoss::set_center(std::span<float const> center) { copy_to_space(space_, center_, center); }
+void DinoLoss::set_center(std::span<float const> center) {
+  copy_to_space(space_, center_, center);
+}
 
-template View<float, 2> DinoLoss::cross_entropy<float>(Arena&, View<float const, 2>, View<float const, 2>, std::int64_t,
+template View<float, 2> DinoLoss::cross_entropy<float>(Arena&, View<float const, 2>,
+                                                       View<float const, 2>, std::int64_t,
                                                        std::int64_t, double);
-template View<bfloat16, 2> DinoLoss::cross_entropy<bfloat16>(Arena&, View<float const, 2>, View<float const, 2>,
-                                                             std::int64_t, std::int64_t, double);
+template View<bfloat16, 2> DinoLoss::cross_entropy<bfloat16>(Arena&, View<float const, 2>,
+                                                             View<float const, 2>, std::int64_t,
+                                                             std::int64_t, double);
 
 }  // namespace dino

@@ -12,13 +12,13 @@ namespace dino {
 
 /// What the teacher did in one step, over the global batch.
 struct TeacherStatistics {
-  double entropy = 0;            ///< mean entropy of the targets, nats; ln K: uniform, 0: one-hot
-  std::int64_t prototypes = 0;   ///< prototypes that were the largest of some target
+  double entropy = 0;           ///< mean entropy of the targets, nats; ln K: uniform, 0: one-hot
+  std::int64_t prototypes = 0;  ///< prototypes that were the largest of some target
 };
 
-/// The v1 DINO loss: cross-entropy between crops against centred, sharpened teacher targets, over the
-/// global batch under any number of ranks and micro-batches.
-/// Source: DINO, arXiv:2104.14294, eq. 3 and sec. 3.1; method.md 3.1.
+/// The v1 DINO loss: cross-entropy between crops against centred, sharpened teacher targets, over
+/// the global batch under any number of ranks and micro-batches. Source: DINO, arXiv:2104.14294,
+/// eq. 3 and sec. 3.1; method.md 3.1.
 class DinoLoss {
  public:
   /// \param prototypes  K
@@ -28,13 +28,14 @@ class DinoLoss {
   /// that moves the centre at the end of the step.
   View<float const, 2> targets(View<float, 2> teacher_logits, double teacher_temperature);
 
-  /// Adds this micro-batch's share of the mean over pairs of crops and images of the global batch to the
-  /// step's loss, and gives its gradient [V B, K].
+  /// Adds this micro-batch's share of the mean over pairs of crops and images of the global batch
+  /// to the step's loss, and gives its gradient [V B, K].
   /// \param student  [V B, K] logits, crop-major; \param targets  [2 B, K]
   /// \param images   of this micro-batch, B; \param global_batch  of all ranks and micro-batches
   template <class T>
-  View<T, 2> cross_entropy(Arena& arena, View<float const, 2> student, View<float const, 2> targets, std::int64_t images,
-                           std::int64_t global_batch, double student_temperature);
+  View<T, 2> cross_entropy(Arena& arena, View<float const, 2> student, View<float const, 2> targets,
+                           std::int64_t images, std::int64_t global_batch,
+                           double student_temperature);
 
   /// This rank's share of the loss since `begin_step`.
   double local_loss() const;

@@ -11,9 +11,10 @@ namespace dino::optim {
 /// Values of one optimizer step.
 struct StepValues {
   double lr = 0;
-  double weight_decay = 0;          ///< of the parameters that decay
-  double clip_grad = 0;             ///< largest L2 norm of each parameter's gradient; 0: no clipping
-  bool freeze_last_layer = false;   ///< skip the prototypes: no update, no decay, no moments, no count
+  double weight_decay = 0;  ///< of the parameters that decay
+  double clip_grad = 0;     ///< largest L2 norm of each parameter's gradient; 0: no clipping
+  bool freeze_last_layer =
+      false;  ///< skip the prototypes: no update, no decay, no moments, no count
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
 };
 
@@ -33,7 +34,8 @@ class AdamW {
  public:
   AdamW(Space const& space, shard::ParameterStore<T>& store);
 
-  /// L2 norm of each trained parameter's whole gradient, in the order of `slots`; alike on all ranks of the group.
+  /// L2 norm of each trained parameter's whole gradient, in the order of `slots`; alike on all
+  /// ranks of the group.
   std::vector<double> gradient_norms() const;
   /// Clips by `norms`, updates the masters and marks what is gathered as stale.
   void step(StepValues const& values, std::vector<double> const& norms);
@@ -50,7 +52,7 @@ class AdamW {
 
 /// teacher ← m teacher + (1-m) student, part by part: no traffic. Source: method.md 6.5.
 template <class T>
-void update_teacher(Space const& space, shard::ParameterStore<T>& teacher, shard::ParameterStore<T> const& student,
-                    double momentum);
+void update_teacher(Space const& space, shard::ParameterStore<T>& teacher,
+                    shard::ParameterStore<T> const& student, double momentum);
 
 }  // namespace dino::optim

@@ -25,8 +25,8 @@ struct Init {
 enum class Decay { no, yes };
 enum class Trained { no, yes };
 
-/// One row of a module's parameter table: initialization, sharding, weight decay, EMA, checkpoint and
-/// export walk it.
+/// One row of a module's parameter table: initialization, sharding, weight decay, EMA, checkpoint
+/// and export walk it.
 struct ParameterSpec {
   std::string name;  ///< published state-dict name below the unit's prefix, e.g. "attn.qkv.weight"
   std::vector<std::int64_t> shape;
@@ -52,7 +52,7 @@ class UnitLayout {
 
   UnitLayout(UnitSpec spec, int parts);
   UnitSpec const& spec() const { return spec_; }
-  std::int64_t size() const { return size_; }        ///< padded, in elements
+  std::int64_t size() const { return size_; }  ///< padded, in elements
   std::int64_t part_size() const { return size_ / parts_; }
   std::int64_t offset(std::size_t parameter) const { return offsets_[parameter]; }
   /// Index of a parameter by its name below the prefix, or -1.
@@ -86,7 +86,8 @@ class UnitView {
     int const i = layout_->find(name);
     if (i < 0) return {};
     auto const begin = layout_->offset(static_cast<std::size_t>(i));
-    return flat_.rows(begin, begin + layout_->spec().parameters[static_cast<std::size_t>(i)].size());
+    return flat_.rows(begin,
+                      begin + layout_->spec().parameters[static_cast<std::size_t>(i)].size());
   }
   /// The parameter as [first extent, the others together]; empty where there is none of this name.
   View<T, 2> matrix(std::string_view name) const {
@@ -102,7 +103,9 @@ class UnitView {
   View<T, 1> flat_;
 };
 
-/// Value of element `element` of a parameter at the start: a pure function of (seed, full name, element).
-float initial_value(Init const& init, std::uint64_t seed, std::string_view full_name, std::int64_t element);
+/// Value of element `element` of a parameter at the start: a pure function of (seed, full name,
+/// element).
+float initial_value(Init const& init, std::uint64_t seed, std::string_view full_name,
+                    std::int64_t element);
 
 }  // namespace dino::shard

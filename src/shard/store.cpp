@@ -17,15 +17,18 @@ std::span<std::byte const> bytes_of(View<T, 1> view) {
 
 }  // namespace
 
-Strategy Strategy::named(std::string const& name, int ranks, std::optional<std::int64_t> group_size, int prefetch) {
+Strategy Strategy::named(std::string const& name, int ranks, std::optional<std::int64_t> group_size,
+                         int prefetch) {
   if (name == "full") return {ranks, true, prefetch};
   if (name == "grad_op") return {ranks, false, prefetch};
   if (name == "replicate") return {1, false, prefetch};
   require(name == "hybrid", ExitCode::usage,
           "unknown shard.strategy '{}' (must be full, grad_op, hybrid or replicate)", name);
   auto const group = group_size.value_or(0);
-  require(group >= 1 && ranks % group == 0, ExitCode::usage,
-          "shard.group_size={} does not divide the {} ranks. Give a divisor for shard.strategy=hybrid", group, ranks);
+  require(
+      group >= 1 && ranks % group == 0, ExitCode::usage,
+      "shard.group_size={} does not divide the {} ranks. Give a divisor for shard.strategy=hybrid",
+      group, ranks);
   return {static_cast<int>(group), true, prefetch};
 }
 
@@ -34,8 +37,8 @@ ShardGroups ShardGroups::make(Communicator const& world, int group_size) {
 }
 
 template <class T>
-ParameterStore<T>::ParameterStore(Space const& space, ShardGroups const& groups, Strategy const& strategy,
-                                  std::vector<UnitSpec> units, Role role)
+ParameterStore<T>::ParameterStore(Space const& space, ShardGroups const& groups,
+                                  Strategy const& strategy, std::vector<UnitSpec> units, Role role)
     : space_(space), groups_(groups), strategy_(strategy), role_(role) {
   for (auto& spec : units) units_.emplace_back(UnitLayout(std::move(spec), groups_.group.size()));
   for (auto& unit : units_) {
@@ -52,7 +55,7 @@ ParameterStore<T>::ParameterStore(Space const& space, ShardGroups const& groups,
 
 template <class T>
 template <class U>
-View<U, 1> ParameterStore<T>::allocate(std::int64_t count, std::int64_t StoreBytes::*kind) {
+View<U, 1> ParameterStore<T>::allocate(std::int64_t count, std::int64_t StoreBytes::* kind) {
   memory_.emplace_back(space_, count * static_cast<std::int64_t>(sizeof(U)));
   bytes_.*kind += memory_.back().bytes();
   return memory_.back().template as<U>();
@@ -61,10 +64,12 @@ View<U, 1> ParameterStore<T>::allocate(std::int64_t count, std::int64_t StoreByt
 template <class T>
 void ParameterStore<T>::allocate_gathered() {
   for (auto& unit : units_) {
-    auto it = std::find_if(pools_.begin(), pools_.end(), [&](auto const& p) { return p.size == unit.layout.size(); });
+    auto it = std::find_if(pools_.begin(), pools_.end(),
+                           [&](auto const& p) { return p.size == unit.layout.size(); });
     if (it == pools_.end()) it = pools_.insert(it, Pool{unit.layout.size(), {}, {}});
     unit.pool = static_cast<int>(it - pools_.begin());
-    auto const most = persistent() ? units_.size() : static_cast<std::size_t>(1 + strategy_.prefetch);
+    auto const most =
+        persistent() ? units_.size() : static_cast<std::size_t>(1 + strategy_.prefetch);
     if (it->slots.size() < most) {
       it->slots.push_back(allocate<T>(it->size, &StoreBytes::working));
       it->owner.push_back(-1);
@@ -97,9 +102,11 @@ bool ParameterStore<T>::start_gather(int index) {
   *free = index;
   unit.slot = static_cast<int>(free - pool.owner.begin());
   auto const all = pool.slots[static_cast<std::size_t>(unit.slot)];
-  auto const mine = all.rows(part() * unit.layout.part_size(), (part() + 1) * unit.layout.part_size());
+  auto const mine =
+      all.rows(part() * unit.layout.part_size(), (part() + 1) * unit.layout.part_size());
   run(space_, Cast<float, T>{.x = unit.master, .y = mine});
-  if (sharded() && !is_dry(space_)) unit.request = groups_.group.all_gather(bytes_of(mine), std::as_writable_bytes(all.span()));
+  if (sharded() && !is_dry(space_))
+    unit.request = groups_.group.all_gather(bytes_of(mine), std::as_writable_bytes(all.span()));
   return true;
 }
 
@@ -118,10 +125,12 @@ UnitView<T const> ParameterStore<T>::gather(int index, Pass pass) {
   if constexpr (std::is_same_v<T, float>) {
     if (in_place()) return {unit.layout, unit.master};
   }
-  require(start_gather(index), ExitCode::bug, "no buffer is free to gather unit {}", unit.layout.spec().prefix);
+  require(start_gather(index), ExitCode::bug, "no buffer is free to gather unit {}",
+          unit.layout.spec().prefix);
   prefetch(index, pass);
   unit.request.wait();
-  return {unit.layout, pools_[static_cast<std::size_t>(unit.pool)].slots[static_cast<std::size_t>(unit.slot)]};
+  return {unit.layout,
+          pools_[static_cast<std::size_t>(unit.pool)].slots[static_cast<std::size_t>(unit.slot)]};
 }
 
 template <class T>
@@ -168,7 +177,8 @@ void ParameterStore<T>::reduce(int index, Last last) {
     if (last == Last::yes) start_replica_sum(index);
     return;
   }
-  auto const slot = std::find_if(gradient_slots_.begin(), gradient_slots_.end(), [&](auto const& s) { return s.unit == index; });
+  auto const slot = std::find_if(gradient_slots_.begin(), gradient_slots_.end(),
+                                 [&](auto const& s) { return s.unit == index; });
   require(slot != gradient_slots_.end(), ExitCode::bug, "unit {} is reduced without a gradient",
           units_[static_cast<std::size_t>(index)].layout.spec().prefix);
   slot->last = last == Last::yes;
@@ -180,14 +190,17 @@ void ParameterStore<T>::finish_reduce(GradientSlot& slot) {
   if (slot.unit < 0) return;
   slot.request.wait();
   int const unit = std::exchange(slot.unit, -1);
-  run(space_, Axpy<float>{.a = 1, .x = slot.received, .y = units_[static_cast<std::size_t>(unit)].gradient});
+  run(space_,
+      Axpy<float>{
+          .a = 1, .x = slot.received, .y = units_[static_cast<std::size_t>(unit)].gradient});
   if (slot.last) start_replica_sum(unit);
 }
 
 template <class T>
 void ParameterStore<T>::start_replica_sum(int unit) {
   if (groups_.replicas.size() == 1 || is_dry(space_)) return;
-  replica_sums_.push_back(groups_.replicas.all_reduce_sum(units_[static_cast<std::size_t>(unit)].gradient.span()));
+  replica_sums_.push_back(
+      groups_.replicas.all_reduce_sum(units_[static_cast<std::size_t>(unit)].gradient.span()));
 }
 
 template <class T>

@@ -17,12 +17,15 @@ namespace dino::shard {
 
 /// How parameters, gradients and optimizer state are spread over the ranks.
 struct Strategy {
-  int group_size = 1;                  ///< ranks that share one copy; divides the number of ranks
-  bool reshard_after_forward = true;   ///< free a unit after its forward pass and gather it again for backward
-  int prefetch = 1;                    ///< units gathered ahead of need
+  int group_size = 1;  ///< ranks that share one copy; divides the number of ranks
+  bool reshard_after_forward =
+      true;          ///< free a unit after its forward pass and gather it again for backward
+  int prefetch = 1;  ///< units gathered ahead of need
 
-  /// full | grad_op | hybrid | replicate over `ranks`. \throws Error (usage) for another name or group
-  static Strategy named(std::string const& name, int ranks, std::optional<std::int64_t> group_size, int prefetch);
+  /// full | grad_op | hybrid | replicate over `ranks`. \throws Error (usage) for another name or
+  /// group
+  static Strategy named(std::string const& name, int ranks, std::optional<std::int64_t> group_size,
+                        int prefetch);
 };
 
 /// The group that shares one copy, and the ranks that hold the same part in the other groups.
@@ -46,8 +49,8 @@ struct StoreBytes {
 template <class T>
 class ParameterStore {
  public:
-  ParameterStore(Space const& space, ShardGroups const& groups, Strategy const& strategy, std::vector<UnitSpec> units,
-                 Role role);
+  ParameterStore(Space const& space, ShardGroups const& groups, Strategy const& strategy,
+                 std::vector<UnitSpec> units, Role role);
 
   int units() const { return static_cast<int>(units_.size()); }
   UnitLayout const& layout(int unit) const { return units_[static_cast<std::size_t>(unit)].layout; }
@@ -74,9 +77,13 @@ class ParameterStore {
 
   /// This rank's part of the flat unit, float32.
   View<float, 1> master(int unit) const { return units_[static_cast<std::size_t>(unit)].master; }
-  View<float, 1> gradient_part(int unit) const { return units_[static_cast<std::size_t>(unit)].gradient; }
+  View<float, 1> gradient_part(int unit) const {
+    return units_[static_cast<std::size_t>(unit)].gradient;
+  }
   View<float, 1> exp_avg(int unit) const { return units_[static_cast<std::size_t>(unit)].exp_avg; }
-  View<float, 1> exp_avg_sq(int unit) const { return units_[static_cast<std::size_t>(unit)].exp_avg_sq; }
+  View<float, 1> exp_avg_sq(int unit) const {
+    return units_[static_cast<std::size_t>(unit)].exp_avg_sq;
+  }
 
   /// Fills this rank's parts with first values. Source: method.md 1.9.
   void initialize(std::uint64_t seed);
@@ -89,9 +96,9 @@ class ParameterStore {
     explicit Unit(UnitLayout made) : layout(std::move(made)) {}
     UnitLayout layout;
     View<float, 1> master, gradient, exp_avg, exp_avg_sq;  ///< [part_size]
-    int pool = -1;         ///< pool of gathered buffers
-    int slot = -1;         ///< slot in use, or -1: not gathered
-    Request request;       ///< of the gather
+    int pool = -1;                                         ///< pool of gathered buffers
+    int slot = -1;                                         ///< slot in use, or -1: not gathered
+    Request request;                                       ///< of the gather
   };
   /// Buffers shared by units of one size.
   struct Pool {
@@ -111,9 +118,11 @@ class ParameterStore {
   /// Nothing to gather or convert: the master itself is used.
   bool in_place() const { return !sharded() && std::is_same_v<T, float>; }
   /// Gathered units stay until the parameters change.
-  bool persistent() const { return !sharded() || (role_ == Role::student && !strategy_.reshard_after_forward); }
+  bool persistent() const {
+    return !sharded() || (role_ == Role::student && !strategy_.reshard_after_forward);
+  }
   template <class U>
-  View<U, 1> allocate(std::int64_t count, std::int64_t StoreBytes::*kind);
+  View<U, 1> allocate(std::int64_t count, std::int64_t StoreBytes::* kind);
   void allocate_gathered();
   void allocate_gradients();
   bool start_gather(int unit);

@@ -28,7 +28,8 @@ constexpr std::array architectures{
 ModelShape model_shape(Config const& config) {
   auto const it = std::find_if(architectures.begin(), architectures.end(),
                                [&](auto const& a) { return a.name == config.student.arch; });
-  require(it != architectures.end(), ExitCode::usage, "unknown student.arch '{}' (must be vit_tiny, vit_small or vit_base)",
+  require(it != architectures.end(), ExitCode::usage,
+          "unknown student.arch '{}' (must be vit_tiny, vit_small or vit_base)",
           config.student.arch);
   ModelShape shape;
   auto& b = shape.backbone;
@@ -37,7 +38,8 @@ ModelShape model_shape(Config const& config) {
   b.embed_dim = config.student.embed_dim.value_or(it->embed_dim);
   b.depth = config.student.depth.value_or(it->depth);
   b.num_heads = config.student.num_heads.value_or(it->num_heads);
-  b.mlp_hidden = static_cast<std::int64_t>(static_cast<double>(b.embed_dim) * config.student.mlp_ratio);
+  b.mlp_hidden =
+      static_cast<std::int64_t>(static_cast<double>(b.embed_dim) * config.student.mlp_ratio);
   b.qkv_bias = config.student.qkv_bias;
   shape.head = {.in_dim = b.embed_dim,
                 .hidden_dim = config.dino.hidden_dim,

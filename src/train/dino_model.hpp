@@ -29,8 +29,8 @@ struct DinoModel {
   Vit<T> backbone;
   DinoHead<T> head;
 
-  DinoModel(Space const& space, shard::ShardGroups const& groups, shard::Strategy const& strategy, ModelShape const& shape,
-            shard::Role role)
+  DinoModel(Space const& space, shard::ShardGroups const& groups, shard::Strategy const& strategy,
+            ModelShape const& shape, shard::Role role)
       : store(space, groups, strategy, model_units(shape), role),
         backbone(space, shape.backbone, store, 0),
         head(space, shape.head, store, static_cast<int>(shape.backbone.depth) + 2) {}

@@ -10,14 +10,15 @@
 namespace dino::train {
 namespace {
 
-
 /// Adds the time of its life to a counter.
 class Stopwatch {
  public:
   explicit Stopwatch(double& seconds) : seconds_(seconds) {}
   Stopwatch(Stopwatch const&) = delete;
   Stopwatch& operator=(Stopwatch const&) = delete;
-  ~Stopwatch() { seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count(); }
+  ~Stopwatch() {
+    seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  }
 
  private:
   double& seconds_;
@@ -27,12 +28,16 @@ class Stopwatch {
 }  // namespace
 
 template <class T>
-DinoStep<T>::DinoStep(Space const& space, Communicator const& world, shard::Strategy const& strategy,
-                      ModelShape const& shape, double center_momentum)
-    : space_(space), world_(world), groups_(shard::ShardGroups::make(world, strategy.group_size)),
+DinoStep<T>::DinoStep(Space const& space, Communicator const& world,
+                      shard::Strategy const& strategy, ModelShape const& shape,
+                      double center_momentum)
+    : space_(space),
+      world_(world),
+      groups_(shard::ShardGroups::make(world, strategy.group_size)),
       student_(space, groups_, strategy, shape, shard::Role::student),
       teacher_(space, groups_, strategy, shape, shard::Role::teacher),
-      loss_(space, shape.head.out_dim, center_momentum), optimizer_(space, student_.store) {}
+      loss_(space, shape.head.out_dim, center_momentum),
+      optimizer_(space, student_.store) {}
 
 template <class T>
 void DinoStep<T>::initialize(std::uint64_t seed) {
@@ -51,9 +56,11 @@ void DinoStep<T>::begin(std::int64_t global_batch) {
 }
 
 template <class T>
-void DinoStep<T>::micro_batch(Arena& arena, CropViews const& crops, StepSettings const& settings, Last last) {
+void DinoStep<T>::micro_batch(Arena& arena, CropViews const& crops, StepSettings const& settings,
+                              Last last) {
   ArenaScope const scope(arena);
-  auto const store_last = last == Last::yes ? shard::ParameterStore<T>::Last::yes : shard::ParameterStore<T>::Last::no;
+  auto const store_last =
+      last == Last::yes ? shard::ParameterStore<T>::Last::yes : shard::ParameterStore<T>::Last::no;
   View<float, 2> teacher_logits;
   {
     Stopwatch const watch(times_.teacher);
@@ -62,7 +69,8 @@ void DinoStep<T>::micro_batch(Arena& arena, CropViews const& crops, StepSettings
     teacher_logits = arena.take<float, 2>({2 * crops.images, k});
     ArenaScope const inner(arena);
     auto const tokens = teacher_.backbone.forward(arena, std::span(&crops.global, 1), {}, Keep::no);
-    auto const cls = teacher_.backbone.normalize(arena, teacher_.backbone.class_tokens(arena, tokens), Keep::no);
+    auto const cls =
+        teacher_.backbone.normalize(arena, teacher_.backbone.class_tokens(arena, tokens), Keep::no);
     auto const logits = teacher_.head.forward(arena, cls, Keep::no);
     run(space_, Cast<float, float>{.x = logits.flat(), .y = teacher_logits.flat()});
   }
@@ -72,7 +80,8 @@ void DinoStep<T>::micro_batch(Arena& arena, CropViews const& crops, StepSettings
   {
     Stopwatch const watch(times_.student_forward);
     auto const tokens = student_.backbone.forward(arena, images, crops.drop_path, Keep::yes);
-    auto const cls = student_.backbone.normalize(arena, student_.backbone.class_tokens(arena, tokens), Keep::yes);
+    auto const cls = student_.backbone.normalize(
+        arena, student_.backbone.class_tokens(arena, tokens), Keep::yes);
     logits = student_.head.forward(arena, cls, Keep::yes);
   }
   View<T, 2> dlogits;
@@ -80,7 +89,8 @@ void DinoStep<T>::micro_batch(Arena& arena, CropViews const& crops, StepSettings
     Stopwatch const watch(times_.loss);
     if (observer_) observer_(logits, teacher_logits);
     auto const targets = loss_.targets(teacher_logits, settings.teacher_temperature);
-    dlogits = loss_.template cross_entropy<T>(arena, logits, targets, crops.images, global_batch_, settings.student_temperature);
+    dlogits = loss_.template cross_entropy<T>(arena, logits, targets, crops.images, global_batch_,
+                                              settings.student_temperature);
   }
   Stopwatch const watch(times_.backward);
   auto const dcls = student_.head.backward(arena, dlogits, store_last);
@@ -107,8 +117,12 @@ StepResult DinoStep<T>::finish(StepSettings const& settings, std::int64_t step, 
   }
   check_finite(shared, result, step);
   Stopwatch const watch(times_.optimizer);
-  optimizer_.step({.lr = settings.lr, .weight_decay = settings.weight_decay, .clip_grad = settings.clip_grad,
-                   .freeze_last_layer = settings.freeze_last_layer, .beta1 = settings.beta1, .beta2 = settings.beta2,
+  optimizer_.step({.lr = settings.lr,
+                   .weight_decay = settings.weight_decay,
+                   .clip_grad = settings.clip_grad,
+                   .freeze_last_layer = settings.freeze_last_layer,
+                   .beta1 = settings.beta1,
+                   .beta2 = settings.beta2,
                    .eps = settings.eps},
                   result.gradient_norms);
   optim::update_teacher(space_, teacher_.store, student_.store, settings.momentum);
@@ -117,17 +131,20 @@ StepResult DinoStep<T>::finish(StepSettings const& settings, std::int64_t step, 
 }
 
 template <class T>
-void DinoStep<T>::check_finite(std::vector<double> const& shared, StepResult const& result, std::int64_t step) const {
+void DinoStep<T>::check_finite(std::vector<double> const& shared, StepResult const& result,
+                               std::int64_t step) const {
   for (int rank = 0; rank < world_.size(); ++rank) {
     require(shared[static_cast<std::size_t>(rank)] == 0.0, ExitCode::numerical,
-            "the DINO loss of rank {} is not finite at step {}. Nothing was updated; the last checkpoint is good. "
+            "the DINO loss of rank {} is not finite at step {}. Nothing was updated; the last "
+            "checkpoint is good. "
             "Lower optim.lr, or set optim.clip_grad",
             rank, step);
   }
   auto const& norms = result.gradient_norms;
   for (std::size_t i = 0; i < norms.size(); ++i) {
     require(std::isfinite(norms[i]), ExitCode::numerical,
-            "the gradient of {} is not finite at step {}. Nothing was updated; the last checkpoint is good. "
+            "the gradient of {} is not finite at step {}. Nothing was updated; the last checkpoint "
+            "is good. "
             "Lower optim.lr, or set optim.clip_grad",
             optimizer_.slots()[i].name, step);
   }
@@ -136,7 +153,8 @@ void DinoStep<T>::check_finite(std::vector<double> const& shared, StepResult con
 template <class T>
 View<T, 2> DinoStep<T>::teacher_features(Arena& arena, ImageView images) {
   auto const tokens = teacher_.backbone.forward(arena, std::span(&images, 1), {}, Keep::no);
-  return teacher_.backbone.normalize(arena, teacher_.backbone.class_tokens(arena, tokens), Keep::no);
+  return teacher_.backbone.normalize(arena, teacher_.backbone.class_tokens(arena, tokens),
+                                     Keep::no);
 }
 
 template <class T>
@@ -153,35 +171,23 @@ StepCost step_cost(ModelShape const& shape, config::Crops const& crops, std::int
   DinoStep<T> step(dry, self, shard::Strategy{}, shape, 0.9);
   Arena arena(dry, Arena::no_limit);
   auto const fake = [&](std::int64_t count, std::int64_t size) {
-    return ImageView{reinterpret_cast<float const*>(Arena::alignment), {count * images, shape.backbone.channels, size, size}};
+    return ImageView{reinterpret_cast<float const*>(Arena::alignment),
+                     {count * images, shape.backbone.channels, size, size}};
   };
-  CropViews views{.images = images, .global = fake(2, crops.global_size), .local = {}, .drop_path = {}};
+  CropViews views{
+      .images = images, .global = fake(2, crops.global_size), .local = {}, .drop_path = {}};
   if (crops.local_count > 0) views.local = fake(crops.local_count, crops.local_size);
-  auto const factors = arena.take<float, 2>({2 * shape.backbone.depth, (2 + crops.local_count) * images});
+  auto const factors =
+      arena.take<float, 2>({2 * shape.backbone.depth, (2 + crops.local_count) * images});
   views.drop_path = factors;
   step.begin(std::max<std::int64_t>(images, 1));
   step.micro_batch(arena, views, {}, DinoStep<T>::Last::yes);
   return {.arena_bytes = arena.high_water(), .matrix_flops = tally.matrix_flops};
 }
 
-template <class T>
-std::int64_t feature_arena_bytes(ModelShape const& shape, std::int64_t images, std::int64_t size) {
-  Tally tally;
-  Space const dry = Dry{&tally};
-  auto const self = Communicator::self();
-  DinoModel<T> model(dry, {self, self}, shard::Strategy{}, shape, shard::Role::teacher);
-  Arena arena(dry, Arena::no_limit);
-  ImageView const view{reinterpret_cast<float const*>(Arena::alignment), {images, shape.backbone.channels, size, size}};
-  auto const tokens = model.backbone.forward(arena, std::span(&view, 1), {}, Keep::no);
-  model.backbone.normalize(arena, model.backbone.class_tokens(arena, tokens), Keep::no);
-  return arena.high_water();
-}
-
 template class DinoStep<float>;
 template class DinoStep<bfloat16>;
 template StepCost step_cost<float>(ModelShape const&, config::Crops const&, std::int64_t);
 template StepCost step_cost<bfloat16>(ModelShape const&, config::Crops const&, std::int64_t);
-template std::int64_t feature_arena_bytes<float>(ModelShape const&, std::int64_t, std::int64_t);
-template std::int64_t feature_arena_bytes<bfloat16>(ModelShape const&, std::int64_t, std::int64_t);
 
 }  // namespace dino::train

@@ -24,7 +24,8 @@ struct CropViews {
 
 /// Values of the schedules in one step. Source: method.md 6.4.
 struct StepSettings {
-  double lr = 0, weight_decay = 0, momentum = 0.996, teacher_temperature = 0.04, student_temperature = 0.1;
+  double lr = 0, weight_decay = 0, momentum = 0.996, teacher_temperature = 0.04,
+         student_temperature = 0.1;
   bool freeze_last_layer = false;
   double clip_grad = 0;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
@@ -42,13 +43,14 @@ struct StepTimes {
   double teacher = 0, student_forward = 0, loss = 0, backward = 0, communication = 0, optimizer = 0;
 };
 
-/// Student, teacher, loss and optimizer of DINO v1, and one step over the global batch in v1's order:
-/// teacher, student, loss, backward, clipping, last-layer freeze, AdamW, EMA. Source: method.md 6.5.
+/// Student, teacher, loss and optimizer of DINO v1, and one step over the global batch in v1's
+/// order: teacher, student, loss, backward, clipping, last-layer freeze, AdamW, EMA. Source:
+/// method.md 6.5.
 template <class T>
 class DinoStep {
  public:
-  DinoStep(Space const& space, Communicator const& world, shard::Strategy const& strategy, ModelShape const& shape,
-           double center_momentum);
+  DinoStep(Space const& space, Communicator const& world, shard::Strategy const& strategy,
+           ModelShape const& shape, double center_momentum);
 
   /// First values of the student; the teacher starts as its copy.
   void initialize(std::uint64_t seed);
@@ -57,9 +59,11 @@ class DinoStep {
   /// Teacher and student over one micro-batch; gradients are added to this step's.
   enum class Last { no, yes };
   void micro_batch(Arena& arena, CropViews const& crops, StepSettings const& settings, Last last);
-  /// Sums over ranks, checks for NaN and Inf, then clips, updates and moves the teacher and the centre.
+  /// Sums over ranks, checks for NaN and Inf, then clips, updates and moves the teacher and the
+  /// centre.
   /// \param stop  whether this rank wants to stop after this step
-  /// \throws Error (numerical), alike on all ranks and before anything is updated, naming rank and term
+  /// \throws Error (numerical), alike on all ranks and before anything is updated, naming rank and
+  /// term
   StepResult finish(StepSettings const& settings, std::int64_t step, bool stop = false);
 
   /// Normalised class tokens of the teacher, [n, D] on the arena.
@@ -72,12 +76,15 @@ class DinoStep {
   optim::AdamW<T>& optimizer() { return optimizer_; }
   Communicator const& world() const { return world_; }
   StepTimes const& times() const { return times_; }
-  /// Student logits of the last micro-batch, [V B, K], and the teacher's before centring are seen here.
-  using LogitsObserver = std::function<void(View<float const, 2> student, View<float const, 2> teacher)>;
+  /// Student logits of the last micro-batch, [V B, K], and the teacher's before centring are seen
+  /// here.
+  using LogitsObserver =
+      std::function<void(View<float const, 2> student, View<float const, 2> teacher)>;
   void observe_logits(LogitsObserver observer) { observer_ = std::move(observer); }
 
  private:
-  void check_finite(std::vector<double> const& local, StepResult const& result, std::int64_t step) const;
+  void check_finite(std::vector<double> const& local, StepResult const& result,
+                    std::int64_t step) const;
 
   Space space_;
   Communicator world_;
@@ -90,16 +97,13 @@ class DinoStep {
   LogitsObserver observer_;
 };
 
-/// Bytes of arena and floating-point operations of matrix products that one micro-batch needs: a dry run.
+/// Bytes of arena and floating-point operations of matrix products that one micro-batch needs: a
+/// dry run.
 struct StepCost {
   std::int64_t arena_bytes = 0;
   double matrix_flops = 0;
 };
 template <class T>
 StepCost step_cost(ModelShape const& shape, config::Crops const& crops, std::int64_t images);
-
-/// Arena bytes that the features of `images` pictures of `size` pixels need.
-template <class T>
-std::int64_t feature_arena_bytes(ModelShape const& shape, std::int64_t images, std::int64_t size);
 
 }  // namespace dino::train

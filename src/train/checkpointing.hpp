@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "io/checkpoint.hpp"
+#include "train/step.hpp"
+
+namespace dino::train {
+
+/// Where a run stands.
+struct Progress {
+  std::int64_t step = 0;    ///< optimizer steps done
+  std::int64_t images = 0;  ///< global sample position: images taken from the stream
+};
+
+/// Writes student, teacher, AdamW's moments and counts, centre and progress of `step` as
+/// `checkpoint_<step>.h5` in the run directory, moves latest.h5 and applies retention. Collective.
+template <class T>
+void save_checkpoint(DinoStep<T>& step, Config const& config, Progress const& progress);
+
+/// Loads the newest checkpoint of the run directory whose checksums hold; corrupt ones are named in
+/// a warning and passed over. Nothing where there is none. Collective.
+/// \throws Error (usage) where it belongs to another model or batch size, (input) where all are
+/// corrupt
+template <class T>
+std::optional<Progress> load_newest_checkpoint(DinoStep<T>& step, Config const& config);
+
+/// Reads the parts of one model ("student" or "teacher") that this rank holds.
+template <class T>
+void load_model(shard::ParameterStore<T>& store, std::string const& path, std::string const& group);
+
+/// The configuration that a checkpoint was trained with. \throws Error (input)
+Config checkpoint_config(std::string const& path);
+
+}  // namespace dino::train
