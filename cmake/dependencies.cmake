@@ -29,7 +29,7 @@ if(NOT TARGET DNNL::dnnl)  # its package file also asks for OpenCL
                                               INTERFACE_INCLUDE_DIRECTORIES ${DNNL_INCLUDE_DIR})
 endif()
 
-find_package(libjpeg-turbo CONFIG REQUIRED)
+find_package(JPEG REQUIRED)
 find_package(PNG REQUIRED)
 find_package(LibArchive REQUIRED)
 find_package(fmt REQUIRED)

@@ -226,13 +226,19 @@ void write_dataset(hid_t where, std::string const& name, hid_t type, std::int64_
     hdf5_check(H5Dwrite(dataset.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values), action);
 }
 
-void write_texts(hid_t where, std::string const& name, std::span<std::string const> texts) {
+std::vector<char> padded_fields(std::span<std::string const> texts) {
   std::size_t longest = 1;
   for (auto const& text : texts) longest = std::max(longest, text.size());
   std::vector<char> fields(longest * texts.size(), '\0');
   for (std::size_t i = 0; i < texts.size(); ++i) {
     std::memcpy(fields.data() + i * longest, texts[i].data(), texts[i].size());
   }
+  return fields;
+}
+
+void write_texts(hid_t where, std::string const& name, std::span<std::string const> texts) {
+  auto const fields = padded_fields(texts);
+  std::size_t const longest = texts.empty() ? 1 : fields.size() / texts.size();
   write_dataset(where, name, text_type(longest).get(), static_cast<std::int64_t>(texts.size()),
                 fields.data());
 }

@@ -116,6 +116,8 @@ void write_dataset(hid_t where, std::string const& name, std::span<T const> valu
   write_dataset(where, name, memory_type<T>(), static_cast<std::int64_t>(values.size()),
                 values.data());
 }
+/// Texts as `write_texts` stores them: fields of the longest length, at least 1, padded with zeros.
+std::vector<char> padded_fields(std::span<std::string const> texts);
 /// Texts as fixed-length UTF-8 padded with zeros: [texts.size()].
 void write_texts(hid_t where, std::string const& name, std::span<std::string const> texts);
 
