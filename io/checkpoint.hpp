@@ -69,9 +69,10 @@ std::vector<float> read_checkpoint_array(std::string const& path, std::string co
 /// Checkpoints of a run directory: `checkpoint_<step>.h5`, 9 digits, and the link `latest.h5`.
 std::string checkpoint_path(std::string const& run_dir, std::int64_t step);
 /// Points `latest.h5` at the checkpoint of `step` (atomically), then deletes what retention does not
-/// keep: the newest `keep_last`, and multiples of `keep_every` (0: none). Rank 0 only.
+/// keep (the newest `keep_last`, multiples of `keep_every` (0: none), and this one), and what killed
+/// runs left unfinished. Rank 0 only, while nothing is being saved. \throws Error (input)
 void publish_checkpoint(std::string const& run_dir, std::int64_t step, std::int64_t keep_last, std::int64_t keep_every);
-/// Steps that have a checkpoint file, newest first. Unfinished files are not listed (and are removed).
+/// Steps that have a checkpoint file, newest first; unfinished files do not count. Changes nothing.
 std::vector<std::int64_t> list_checkpoints(std::string const& run_dir);
 
 }  // namespace dino::io
