@@ -9,7 +9,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "io/checkpoint_layout.hpp"
-#include "io/descriptor.hpp"
+#include "io/posix.hpp"
 
 namespace dino::io {
 namespace {
@@ -62,7 +62,7 @@ void point_latest_at(std::string const& run_dir, std::int64_t step) {
   fs::create_symlink(fs::path(checkpoint_path("", step)).filename(), fresh, error);
   require(!error, ExitCode::input, "cannot create the link '{}': {}", fresh, error.message());
   rename_file(fresh, link.string());
-  sync_folder_of(link.string());
+  sync_folder(run_dir);
 }
 
 }  // namespace

@@ -11,8 +11,8 @@
 #include "base/error.hpp"
 #include "io/checkpoint_header.hpp"
 #include "io/checkpoint_state.hpp"
-#include "io/descriptor.hpp"
 #include "io/hdf5.hpp"
+#include "io/memory_file.hpp"
 
 namespace dino::io {
 namespace {
@@ -127,13 +127,13 @@ CheckpointHead lay_out(std::span<CheckpointArray const> arrays, CheckpointState 
     for (auto const& array : arrays) head.offsets.push_back(create_array(file.get(), array));
     hdf5::close_file(std::move(file), "a checkpoint in memory");
   }
-  head.file_bytes = file_size(memory.descriptor(), memory.path());
+  head.file_bytes = file_bytes(memory.fd(), memory.path());
   auto data_begin = head.file_bytes;
   for (auto const offset : head.offsets) {
     if (offset > 0) data_begin = std::min(data_begin, offset);
   }
   head.bytes.resize(static_cast<std::size_t>(data_begin));
-  read_at(memory.descriptor(), memory.path(), 0, head.bytes);
+  read_exactly(memory.fd(), memory.path(), 0, head.bytes);
   return head;
 }
 
@@ -178,8 +178,8 @@ std::int64_t read_array_place(hid_t file, CheckpointArray& array) {
 /// Lets HDF5 read a head that has been checked. `file_bytes`: of the whole checkpoint.
 CheckpointContents parse(std::span<std::byte const> head, std::int64_t file_bytes) {
   MemoryFile memory;
-  write_at(memory.descriptor(), memory.path(), 0, head);
-  set_size(memory.descriptor(), memory.path(), file_bytes);
+  write_at(memory.fd(), memory.path(), 0, head);
+  set_file_size(memory.fd(), memory.path(), file_bytes);
   auto const file = hdf5::open_file(memory.path(), hdf5::Access::read);
   memory.forget_path();
   CheckpointContents contents;
@@ -191,18 +191,17 @@ CheckpointContents parse(std::span<std::byte const> head, std::int64_t file_byte
 }
 
 /// The head of a checkpoint, compared with its checksums.
-std::vector<std::byte> read_checked_head(Descriptor const& file, std::int64_t file_bytes,
-                                         std::string const& path) {
-  require(file_bytes >= checkpoint_header_bytes, ExitCode::input,
-          "'{}' is no checkpoint: it has only {} bytes", path, file_bytes);
+std::vector<std::byte> read_checked_head(int fd, std::int64_t bytes, std::string const& path) {
+  require(bytes >= checkpoint_header_bytes, ExitCode::input,
+          "'{}' is no checkpoint: it has only {} bytes", path, bytes);
   std::array<std::byte, checkpoint_header_bytes> first;
-  read_at(file, path, 0, first);
+  read_exactly(fd, path, 0, first);
   auto const header = decode_checkpoint_header(first, path);
-  require(file_bytes == header.file_bytes, ExitCode::input,
-          "checkpoint '{}' is damaged: it has {} bytes instead of {}", path, file_bytes,
+  require(bytes == header.file_bytes, ExitCode::input,
+          "checkpoint '{}' is damaged: it has {} bytes instead of {}", path, bytes,
           header.file_bytes);
   std::vector<std::byte> head(static_cast<std::size_t>(header.data_begin));
-  read_at(file, path, 0, head);
+  read_exactly(fd, path, 0, head);
   require(crc32_of(std::span(head).subspan(checkpoint_header_bytes)) == header.metadata_crc32,
           ExitCode::input,
           "checkpoint '{}' is damaged: the checksum of its metadata and state differs", path);
@@ -215,6 +214,14 @@ std::int64_t element_count(std::span<std::int64_t const> shape) {
   std::int64_t count = 1;
   for (auto const extent : shape) count *= extent;
   return count;
+}
+
+void read_exactly(int fd, std::string const& path, std::int64_t offset,
+                  std::span<std::byte> bytes) {
+  auto const got = read_at(fd, path, offset, bytes);
+  require(got == bytes.size(), ExitCode::input,
+          "cannot read '{}': {} of {} bytes are there at offset {} (truncated?)", path, got,
+          bytes.size(), offset);
 }
 
 std::uint32_t crc32_of(std::span<std::byte const> bytes, std::uint32_t crc) {
@@ -251,16 +258,16 @@ CheckpointHead build_checkpoint_head(std::span<CheckpointArray const> arrays,
 }
 
 CheckpointContents read_checkpoint_head(std::string const& path) {
-  auto const file = open_for_reading(path);
-  auto const file_bytes = file_size(file, path);
-  auto head = read_checked_head(file, file_bytes, path);
+  auto const file = open_to_read(path);
+  auto const bytes = file_bytes(file.get(), path);
+  auto head = read_checked_head(file.get(), bytes, path);
   CheckpointContents contents;
   try {
-    contents = parse(head, file_bytes);
+    contents = parse(head, bytes);
   } catch (Error const& error) {
     fail(error.code(), "checkpoint '{}' is damaged or of another program: {}", path, error.what());
   }
-  require(arrays_are_last(contents.summary.arrays, {std::move(head), contents.offsets, file_bytes}),
+  require(arrays_are_last(contents.summary.arrays, {std::move(head), contents.offsets, bytes}),
           ExitCode::input, "checkpoint '{}' is damaged: its arrays do not fill it", path);
   return contents;
 }

@@ -15,6 +15,9 @@ constexpr char const* unfinished_suffix = ".unfinished";  ///< of a file until i
 /// Number of elements of a shape; 1 for a scalar.
 std::int64_t element_count(std::span<std::int64_t const> shape);
 
+/// Fills `bytes` from `offset` of a file. \throws Error (input) where the file ends before
+void read_exactly(int fd, std::string const& path, std::int64_t offset, std::span<std::byte> bytes);
+
 /// CRC-32 (zlib's) of bytes, going on from `crc`.
 std::uint32_t crc32_of(std::span<std::byte const> bytes, std::uint32_t crc = 0);
 

@@ -7,7 +7,7 @@
 
 #include "base/error.hpp"
 #include "io/checkpoint_layout.hpp"
-#include "io/descriptor.hpp"
+#include "io/posix.hpp"
 
 namespace dino::io {
 namespace {
@@ -40,11 +40,11 @@ std::vector<std::uint32_t> checksums_of(std::string const& path, std::span<Piece
                                         std::string& fault) {
   std::vector<std::uint32_t> sums(pieces.size());
   try {
-    auto const file = open_for_reading(path);
+    auto const file = open_to_read(path);
     std::vector<std::byte> buffer;
     for (std::size_t i = 0; i < pieces.size(); ++i) {
       buffer.resize(static_cast<std::size_t>(pieces[i].length));
-      read_at(file, path, pieces[i].offset, buffer);
+      read_exactly(file.get(), path, pieces[i].offset, buffer);
       sums[i] = crc32_of(buffer);
     }
   } catch (Error const& error) {
@@ -160,12 +160,12 @@ std::optional<std::string> find_checkpoint_fault(Communicator const& comm,
 void read_checkpoint(std::string const& path, std::span<CheckpointRequest const> requests) {
   auto const contents = read_checkpoint_head(path);
   auto const index = index_of(contents);
-  auto const file = open_for_reading(path);
+  auto const file = open_to_read(path);
   for (auto const& request : requests) {
     auto const i = find_array(contents, index, path, request.name);
     check_request(request, contents.summary.arrays[i], path);
-    read_at(file, path, contents.offsets[i] + request.offset * 4,
-            std::as_writable_bytes(request.values));
+    read_exactly(file.get(), path, contents.offsets[i] + request.offset * 4,
+                 std::as_writable_bytes(request.values));
   }
 }
 
@@ -175,7 +175,7 @@ std::vector<float> read_checkpoint_array(std::string const& path, std::string co
   auto const& array = contents.summary.arrays[i];
   std::vector<float> values(static_cast<std::size_t>(element_count(array.shape)));
   auto const bytes = std::as_writable_bytes(std::span(values));
-  read_at(open_for_reading(path), path, contents.offsets[i], bytes);
+  read_exactly(open_to_read(path).get(), path, contents.offsets[i], bytes);
   require(crc32_of(bytes) == array.crc32, ExitCode::input,
           "checkpoint '{}' is damaged: the checksum of the array '{}' differs", path, name);
   return values;

@@ -11,7 +11,7 @@
 #include "base/error.hpp"
 #include "comm/shared_file.hpp"
 #include "io/checkpoint_layout.hpp"
-#include "io/descriptor.hpp"
+#include "io/memory_file.hpp"
 
 namespace dino::io {
 namespace {
@@ -134,14 +134,13 @@ std::vector<CheckpointArray> agree_on_arrays(Communicator const& comm,
 std::vector<std::int64_t> start_file(std::string const& path,
                                      std::span<CheckpointArray const> arrays,
                                      CheckpointState const& state) {
-  auto const file = create_file(path);
+  auto const file = open_to_write(path);
   // HDF5 does not outlive a file size limit that it meets while closing: meet it here.
-  set_size(file, path, checkpoint_bytes_bound(arrays, state));
+  set_file_size(file.get(), path, checkpoint_bytes_bound(arrays, state));
   auto const head = build_checkpoint_head(arrays, state);
-  set_size(file, path, head.file_bytes);
-  reserve_space(file, path, head.file_bytes);
-  write_at(file, path, 0, head.bytes);
-  sync_to_disk(file, path);
+  reserve_space(file.get(), path, head.file_bytes);
+  write_at(file.get(), path, 0, head.bytes);
+  sync_file(file.get(), path);
   return head.offsets;
 }
 
@@ -172,7 +171,7 @@ void write_checkpoint(Communicator const& comm, std::string const& path,
     fault = attempt(comm, [&] {
       if (comm.rank() != 0) return;
       rename_file(unfinished, path);
-      sync_folder_of(path);
+      sync_folder(folder_of(path));
     });
   }
   if (fault) {

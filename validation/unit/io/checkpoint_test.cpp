@@ -227,7 +227,7 @@ TEST(Checkpoint, LeavesNothingOnAFullDisk) {
 TEST(Checkpoint, SaysWhereItCannotBeWritten) {
   EXPECT_THAT(message_of(ExitCode::input, [] { write_sample("no/such/folder/x.h5"); }),
               testing::HasSubstr(
-                  "cannot create 'no/such/folder/x.h5.unfinished': No such file or directory"));
+                  "cannot write 'no/such/folder/x.h5.unfinished': No such file or directory"));
 }
 
 TEST(CheckpointFiles, KeepTheNewestAndEveryKth) {
