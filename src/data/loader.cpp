@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "data/loader.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <stop_token>
+#include <thread>
+#include <utility>
+
+#include "base/error.hpp"
+#include "data/crop_maker.hpp"
+#include "data/image_source.hpp"
+#include "data/micro_batch.hpp"
+
+namespace dino {
+namespace {
+
+constexpr std::int64_t longest_run = 16;       // images read by one call
+constexpr std::int64_t fewest_bad_images = 4;  // below this many, bad images are bad luck
+
+/// A micro-batch that is being made.
+struct Slot {
+  CropBatch batch;
+  std::vector<std::int64_t> indices;
+  std::int64_t unfinished = 0;  ///< images
+  std::int64_t replaced = 0;    ///< images
+};
+
+struct ReadTask {
+  Slot* slot = nullptr;
+  ReadRun run;
+};
+struct DecodeTask {
+  Slot* slot = nullptr;
+  std::int64_t image = 0;  ///< within the micro-batch
+  std::vector<std::byte> bytes;
+};
+
+void shape(CropGroup& group, std::int64_t size, std::int64_t count, std::int64_t images) {
+  group.size = size;
+  group.count = count;
+  group.pixels.resize(static_cast<std::size_t>(count * images * 3 * size * size));
+}
+
+}  // namespace
+
+// Reader threads fetch encoded bytes, worker threads decode and augment; both are plain code, since
+// Kokkos may be issued from one thread only (the training step's), MPI and HDF5 likewise. What an
+// image becomes depends on its position alone, so the order in which threads finish does not
+// matter.
+struct Loader::State {
+  State(io::ShardSet shards, Options const& loader_options)
+      : options(loader_options),
+        source(std::move(shards)),
+        order(source.shards().size(), options.data.batch_size, options.seed, options.data.block,
+              options.data.window),
+        next_step(options.first_step) {}
+
+  void start();
+  void begin_micro_batch(std::unique_lock<std::mutex>& lock);
+  void read(std::stop_token const& stop);
+  void work(std::stop_token const& stop, CropMaker& maker);
+  void finish_image(Slot& slot, bool replaced);
+  template <class Body>
+  void guard(Body const& body);
+
+  Options options;
+  ImageSource source;
+  SampleOrder order;
+  std::int64_t next_step, next_part = 0;  ///< of the micro-batch that is begun next
+  double seconds_waited = 0;
+
+  std::mutex mutex;  ///< guards all below
+  std::condition_variable_any read_wanted, decode_wanted, slot_finished;
+  std::deque<std::unique_ptr<Slot>> slots;  ///< in the order of delivery
+  std::deque<ReadTask> reads;
+  std::deque<DecodeTask> decodes;
+  std::vector<CropBatch> spare;
+  std::exception_ptr failure;
+
+  std::vector<std::jthread> threads;  ///< last: joined before the rest goes
+};
+
+void Loader::State::start() {
+  {
+    std::unique_lock lock(mutex);
+    for (std::int64_t i = 0; i < options.data.prefetch; ++i) begin_micro_batch(lock);
+  }
+  for (std::int64_t i = 0; i < 1 + options.data.workers / 8; ++i) {
+    threads.emplace_back([this](std::stop_token const& stop) { guard([&] { read(stop); }); });
+  }
+  for (std::int64_t i = 0; i < options.data.workers; ++i) {
+    threads.emplace_back([this](std::stop_token const& stop) {
+      guard([&] {
+        CropMaker maker(options);
+        work(stop, maker);
+      });
+    });
+  }
+}
+
+/// Runs the body of a thread; what it throws waits for the caller of next().
+template <class Body>
+void Loader::State::guard(Body const& body) {
+  try {
+    body();
+  } catch (...) {  // the edge of the thread: an exception may not leave it
+    std::lock_guard const lock(mutex);
+    if (!failure) failure = std::current_exception();
+    slot_finished.notify_all();
+  }
+}
+
+void Loader::State::begin_micro_batch(std::unique_lock<std::mutex>& lock) {
+  CropBatch batch;
+  if (!spare.empty()) {
+    batch = std::move(spare.back());
+    spare.pop_back();
+  }
+  lock.unlock();
+  auto part = micro_batch_at(order, options.slice, options.data.batch_size, next_step, next_part);
+  next_part = (next_part + 1) % options.slice.micro_batches;
+  if (next_part == 0) ++next_step;
+  auto slot = std::make_unique<Slot>();
+  auto const images = std::ssize(part.indices);
+  batch.images = images;
+  batch.positions = std::move(part.positions);
+  batch.first_position = batch.positions.empty() ? 0 : batch.positions.front();
+  shape(batch.global, options.crops.global_size, 2, images);
+  shape(batch.local, options.crops.local_size, options.crops.local_count, images);
+  slot->batch = std::move(batch);
+  slot->indices = std::move(part.indices);
+  slot->unfinished = images;
+  auto runs = read_runs(slot->indices, longest_run);
+  lock.lock();
+  for (ReadRun& run : runs) reads.push_back({slot.get(), std::move(run)});
+  slots.push_back(std::move(slot));
+  read_wanted.notify_all();
+}
+
+void Loader::State::read(std::stop_token const& stop) {
+  std::unique_lock lock(mutex);
+  while (read_wanted.wait(lock, stop, [&] { return !reads.empty(); })) {
+    ReadTask task = std::move(reads.front());
+    reads.pop_front();
+    lock.unlock();
+    auto bytes = source.read(task.run.begin, std::ssize(task.run.places));
+    lock.lock();
+    for (std::size_t k = 0; k < bytes.size(); ++k) {
+      decodes.push_back({task.slot, task.run.places[k], std::move(bytes[k])});
+    }
+    decode_wanted.notify_all();
+    if (stop.stop_requested()) return;
+  }
+}
+
+void Loader::State::work(std::stop_token const& stop, CropMaker& maker) {
+  std::unique_lock lock(mutex);
+  while (decode_wanted.wait(lock, stop, [&] { return !decodes.empty(); })) {
+    DecodeTask const task = std::move(decodes.front());
+    decodes.pop_front();
+    lock.unlock();
+    bool const replaced =
+        maker.make(source, task.slot->indices[static_cast<std::size_t>(task.image)], task.bytes,
+                   task.image, task.slot->batch);
+    lock.lock();
+    finish_image(*task.slot, replaced);
+    if (stop.stop_requested()) return;
+  }
+}
+
+void Loader::State::finish_image(Slot& slot, bool replaced) {
+  slot.replaced += replaced ? 1 : 0;
+  if (--slot.unfinished == 0) slot_finished.notify_all();
+}
+
+Loader::Loader(io::ShardSet shards, Options const& options)
+    : state_(std::make_unique<State>(std::move(shards), options)) {
+  require(options.data.workers >= 1 && options.data.prefetch >= 1, ExitCode::usage,
+          "data.workers={} and data.prefetch={} must be at least 1", options.data.workers,
+          options.data.prefetch);
+  require(options.slice.micro_batches >= 1 && options.slice.begin <= options.slice.end,
+          ExitCode::bug, "a slice [{}, {}) of {} micro-batches is not one", options.slice.begin,
+          options.slice.end, options.slice.micro_batches);
+  state_->start();
+}
+
+Loader::Loader(Loader&&) noexcept = default;
+Loader::~Loader() = default;
+
+std::int64_t Loader::steps_per_epoch() const {
+  return state_->order.steps_per_epoch();
+}
+
+CropBatch Loader::next() {
+  auto const begin = std::chrono::steady_clock::now();
+  std::unique_lock lock(state_->mutex);
+  auto const finished = [&] { return state_->failure || state_->slots.front()->unfinished == 0; };
+  state_->slot_finished.wait(lock, finished);
+  if (state_->failure) std::rethrow_exception(state_->failure);
+  auto const slot = std::move(state_->slots.front());
+  state_->slots.pop_front();
+  state_->seconds_waited +=
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  require(slot->replaced < fewest_bad_images || slot->replaced * 2 <= slot->batch.images,
+          ExitCode::input,
+          "{} of the {} images of a micro-batch cannot be read or decoded; the reasons stand in "
+          "the log. Check the "
+          "shards with `dino pack --verify`",
+          slot->replaced, slot->batch.images);
+  state_->begin_micro_batch(lock);
+  return std::move(slot->batch);
+}
+
+void Loader::recycle(CropBatch&& batch) {
+  std::lock_guard const lock(state_->mutex);
+  if (std::ssize(state_->spare) < state_->options.data.prefetch)
+    state_->spare.push_back(std::move(batch));
+}
+
+double Loader::seconds_waited() const {
+  return state_->seconds_waited;
+}
+
+std::int64_t Loader::images_skipped() const {
+  return state_->source.images_skipped();
+}
+
+}  // namespace dino

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "data/loader_figure.hpp"
+
+#include <time.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "data/loader.hpp"
+
+namespace dino {
+namespace {
+
+double cpu_seconds_of_process() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+}  // namespace
+
+LoaderFigure measure_loader(io::ShardSet const& shards, Config const& config, std::int64_t workers,
+                            double seconds) {
+  Loader::Options options{
+      .data = config.data, .crops = config.crops, .seed = config.run.seed, .slice = {}};
+  options.data.workers = workers;
+  options.data.batch_size = std::min({config.data.batch_size, shards.size(), std::int64_t{64}});
+  options.slice = {.begin = 0, .end = options.data.batch_size, .micro_batches = 1};
+  Loader loader(shards, options);
+  loader.recycle(loader.next());  // the first touch of all buffers is not counted
+
+  LoaderFigure figure{.workers = workers};
+  auto const begin = std::chrono::steady_clock::now();
+  double const cpu_begin = cpu_seconds_of_process();
+  do {
+    CropBatch batch = loader.next();
+    figure.images += batch.images;
+    loader.recycle(std::move(batch));
+    figure.seconds = seconds_since(begin);
+  } while (figure.seconds < seconds);
+  figure.cpu_seconds = cpu_seconds_of_process() - cpu_begin;
+  figure.images_per_second = static_cast<double>(figure.images) / figure.seconds;
+  figure.images_per_second_core = static_cast<double>(figure.images) / figure.cpu_seconds;
+  figure.images_skipped = loader.images_skipped();
+  return figure;
+}
+
+}  // namespace dino

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+
+#include "config/config.hpp"
+#include "io/shards.hpp"
+
+namespace dino {
+
+/// What the loader does on this machine.
+struct LoaderFigure {
+  std::int64_t workers = 0;
+  std::int64_t images = 0;            ///< read, decoded and augmented
+  double seconds = 0;                 ///< elapsed
+  double cpu_seconds = 0;             ///< of all threads of the process
+  double images_per_second = 0;       ///< of elapsed time
+  double images_per_second_core = 0;  ///< images / cpu_seconds: what one core to itself does
+  std::int64_t images_skipped = 0;    ///< unreadable
+};
+
+/// Runs the loader of a configuration alone, with `workers` threads, for about `seconds` (at least
+/// one micro-batch of at most 64 images).
+LoaderFigure measure_loader(io::ShardSet const& shards, Config const& config, std::int64_t workers,
+                            double seconds);
+
+}  // namespace dino
