@@ -15,12 +15,15 @@ struct bfloat16 {
   std::uint16_t bits = 0;
 
   constexpr bfloat16() = default;
-  constexpr explicit bfloat16(float value) {
+  constexpr explicit bfloat16(float value) : bits(round(value)) {}
+  constexpr operator float() const { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
+  /// The bits of the nearest bfloat16 value.
+  static constexpr std::uint16_t round(float value) {
     auto const u = std::bit_cast<std::uint32_t>(value);
     bool const nan = (u & 0x7FFFFFFFU) > 0x7F800000U;
-    bits = static_cast<std::uint16_t>(nan ? (u >> 16) | 0x40U : (u + 0x7FFFU + ((u >> 16) & 1U)) >> 16);
+    auto const nearest = u + 0x7FFFU + ((u >> 16) & 1U);
+    return static_cast<std::uint16_t>((nan ? u | 0x400000U : nearest) >> 16);
   }
-  constexpr operator float() const { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
 };
 
 /// Precision of parameters and activations in forward and backward; masters, reductions and losses

@@ -2,6 +2,7 @@
 #include "kernels/activation.hpp"
 
 #include "kernels/host/parallel.hpp"
+#include "kernels/host/store.hpp"
 #include "kernels/host/vector_math.hpp"
 
 namespace dino {
@@ -15,7 +16,7 @@ void execute(Host const&, GeluForward<T> const& op) {
 #pragma omp simd
                          for (std::int64_t i = begin; i < end; ++i) {
                            auto const v = static_cast<float>(x[i]);
-                           y[i] = static_cast<T>(v * host::normal_simd(v).cumulative);
+                           host::store(y[i], v * host::normal_simd(v).cumulative);
                          }
                        });
 }
@@ -33,7 +34,7 @@ void execute(Host const&, GeluBackward<T> const& op) {
                            auto const v = static_cast<float>(x[i]);
                            auto const normal = host::normal_simd(v);
                            auto const slope = normal.cumulative + v * density * normal.exponential;
-                           dx[i] = static_cast<T>(static_cast<float>(dy[i]) * slope);
+                           host::store(dx[i], static_cast<float>(dy[i]) * slope);
                          }
                        });
 }

@@ -2,9 +2,11 @@
 #include "kernels/attention.hpp"
 
 #include <cmath>
+#include <limits>
 
 #include "kernels/host/parallel.hpp"
 #include "kernels/host/row_math.hpp"
+#include "kernels/host/store.hpp"
 #include "kernels/host/tile_product.hpp"
 #include "kernels/host/vector_math.hpp"
 
@@ -83,7 +85,7 @@ void copy_rows(From const* from, std::int64_t stride, std::int64_t rows, std::in
   for (std::int64_t i = 0; i < rows; ++i) {
 #pragma omp simd
     for (std::int64_t d = 0; d < dim; ++d) {
-      to[i * to_stride + d] = static_cast<To>(factor * static_cast<float>(from[i * stride + d]));
+      host::store(to[i * to_stride + d], factor * static_cast<float>(from[i * stride + d]));
     }
   }
 }
@@ -92,10 +94,11 @@ struct RowSoftmax {
   float largest, sum;
 };
 
-/// scores become e^(score - largest).
-RowSoftmax exponentiate(float* scores, std::int64_t n) {
-  float const largest = host::row_max(n, [=](std::int64_t j) { return scores[j]; });
-  float const sum = host::row_sum(n, [=](std::int64_t j) {
+/// scores become e^(score - largest), with the scores from n up to `end` as -infinity.
+RowSoftmax exponentiate(float* scores, std::int64_t n, std::int64_t end) {
+  for (auto j = n; j < end; ++j) scores[j] = std::numeric_limits<float>::lowest();
+  float const largest = host::row_max(end, [=](std::int64_t j) { return scores[j]; });
+  float const sum = host::row_sum(end, [=](std::int64_t j) {
     float const e = host::exp_simd(scores[j] - largest);
     scores[j] = e;
     return e;
@@ -121,7 +124,7 @@ void forward_head(AttentionForward<T> const& op, Head const& head, Scratch scrat
               dim);
     host::tile_product(rows, n, dim, {queries, dim, 1}, keys, scores, tp, false);
     RowSoftmax softmax[query_tile];
-    for (std::int64_t i = 0; i < rows; ++i) softmax[i] = exponentiate(scores + i * tp, n);
+    for (std::int64_t i = 0; i < rows; ++i) softmax[i] = exponentiate(scores + i * tp, n, tp);
     host::tile_product(rows, dim, n, {scores, tp, 1}, values, result, dp, false);
     for (std::int64_t i = 0; i < rows; ++i) {
       copy_rows(result + i * dp, dp, 1, dim, 1.0F / softmax[i].sum,
@@ -150,7 +153,7 @@ void probabilities_and_gradient(AttentionBackward<T> const& op, Head const& head
     auto* const p_row = p + i * tp;
     auto* const ds_row = ds + i * tp;
 #pragma omp simd
-    for (std::int64_t j = 0; j < n; ++j) {
+    for (std::int64_t j = 0; j < tp; ++j) {  // beyond n: never read
       float const probability = host::exp_simd(p_row[j] - lse);
       p_row[j] = probability;
       ds_row[j] = probability * (ds_row[j] - delta);
@@ -236,7 +239,7 @@ void execute(Host const&, AttentionProbabilities<T> const& op) {
                  return static_cast<float>(q[d]) * static_cast<float>(k[d]);
                });
     }
-    float const factor = 1.0F / exponentiate(out, tokens).sum;
+    float const factor = 1.0F / exponentiate(out, tokens, tokens).sum;
     for (std::int64_t j = 0; j < tokens; ++j) out[j] *= factor;
   });
 }

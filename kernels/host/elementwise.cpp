@@ -2,6 +2,7 @@
 #include "kernels/elementwise.hpp"
 
 #include "kernels/host/parallel.hpp"
+#include "kernels/host/store.hpp"
 
 namespace dino {
 
@@ -23,7 +24,7 @@ void execute(Host const&, Cast<From, To> const& op) {
                        [=](std::int64_t begin, std::int64_t end) {
 #pragma omp simd
                          for (std::int64_t i = begin; i < end; ++i)
-                           y[i] = static_cast<To>(static_cast<float>(x[i]));
+                           host::store(y[i], static_cast<float>(x[i]));
                        });
 }
 
@@ -36,7 +37,7 @@ void execute(Host const&, Axpy<T> const& op) {
       op.x.size(), host::elements_per_part, [=](std::int64_t begin, std::int64_t end) {
 #pragma omp simd
         for (std::int64_t i = begin; i < end; ++i) {
-          y[i] = static_cast<T>(static_cast<float>(y[i]) + a * static_cast<float>(x[i]));
+          host::store(y[i], static_cast<float>(y[i]) + a * static_cast<float>(x[i]));
         }
       });
 }

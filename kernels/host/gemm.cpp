@@ -4,6 +4,7 @@
 #include "kernels/host/matrix_product.hpp"
 #include "kernels/host/parallel.hpp"
 #include "kernels/host/row_math.hpp"
+#include "kernels/host/store.hpp"
 #include "kernels/host/workspace.hpp"
 
 namespace dino {
@@ -21,7 +22,7 @@ template <class From, class To>
 void convert(From const* x, To* y, std::int64_t count) {
   host::parallel_parts(count, host::elements_per_part, [=](std::int64_t begin, std::int64_t end) {
 #pragma omp simd
-    for (std::int64_t i = begin; i < end; ++i) y[i] = static_cast<To>(static_cast<float>(x[i]));
+    for (std::int64_t i = begin; i < end; ++i) host::store(y[i], static_cast<float>(x[i]));
   });
 }
 

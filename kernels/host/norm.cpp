@@ -5,6 +5,7 @@
 
 #include "kernels/host/parallel.hpp"
 #include "kernels/host/row_math.hpp"
+#include "kernels/host/store.hpp"
 
 namespace dino {
 
@@ -35,13 +36,13 @@ void layer_norm_row_backward(LayerNormBackward<T> const& op, std::int64_t row) {
   if (op.accumulate) {
 #pragma omp simd
     for (std::int64_t i = 0; i < width; ++i) {
-      dx[i] = static_cast<T>(static_cast<float>(dx[i]) +
+      host::store(dx[i], static_cast<float>(dx[i]) +
                              rstd * (dnormalized(i) - average - normalized(i) * slope));
     }
   } else {
 #pragma omp simd
     for (std::int64_t i = 0; i < width; ++i) {
-      dx[i] = static_cast<T>(rstd * (dnormalized(i) - average - normalized(i) * slope));
+      host::store(dx[i], rstd * (dnormalized(i) - average - normalized(i) * slope));
     }
   }
 }
@@ -69,9 +70,8 @@ void execute(Host const&, LayerNormForward<T> const& op) {
     float const rstd = 1.0F / std::sqrt(variance + op.eps);
 #pragma omp simd
     for (std::int64_t i = 0; i < width; ++i) {
-      y[i] =
-          static_cast<T>((static_cast<float>(x[i]) - mean) * rstd * static_cast<float>(weight[i]) +
-                         static_cast<float>(bias[i]));
+      host::store(y[i], (static_cast<float>(x[i]) - mean) * rstd * static_cast<float>(weight[i]) +
+                            static_cast<float>(bias[i]));
     }
     if (keep) {
       op.mean[row] = mean;
@@ -113,8 +113,7 @@ void execute(Host const&, L2NormalizeForward<T> const& op) {
     float const factor = 1.0F / std::max(norm, op.eps);
     op.norm[row] = norm;
 #pragma omp simd
-    for (std::int64_t i = 0; i < width; ++i)
-      y[i] = static_cast<T>(static_cast<float>(x[i]) * factor);
+    for (std::int64_t i = 0; i < width; ++i) host::store(y[i], static_cast<float>(x[i]) * factor);
   });
 }
 
@@ -130,8 +129,8 @@ void execute(Host const&, L2NormalizeBackward<T> const& op) {
     float const projection = clamped ? 0.0F : dot(y, dy, width);
 #pragma omp simd
     for (std::int64_t i = 0; i < width; ++i) {
-      dx[i] = static_cast<T>((static_cast<float>(dy[i]) - static_cast<float>(y[i]) * projection) *
-                             factor);
+      host::store(dx[i],
+                  (static_cast<float>(dy[i]) - static_cast<float>(y[i]) * projection) * factor);
     }
   });
 }
@@ -145,7 +144,7 @@ void execute(Host const&, WeightNormForward<T> const& op) {
     float const factor = static_cast<float>(op.g[row]) / std::sqrt(dot(v, v, width));
 #pragma omp simd
     for (std::int64_t i = 0; i < width; ++i)
-      weight[i] = static_cast<T>(static_cast<float>(v[i]) * factor);
+      host::store(weight[i], static_cast<float>(v[i]) * factor);
   });
 }
 

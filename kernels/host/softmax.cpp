@@ -6,6 +6,7 @@
 
 #include "kernels/host/parallel.hpp"
 #include "kernels/host/row_math.hpp"
+#include "kernels/host/store.hpp"
 #include "kernels/host/vector_math.hpp"
 
 namespace dino {
@@ -66,7 +67,7 @@ double cross_entropy_row(DinoCrossEntropy<T> const& op, std::int64_t row) {
 #pragma omp simd
     for (std::int64_t k = 0; k < count; ++k) {
       float const p = host::exp_simd((s[k] - largest) * sharpness) * softmax_factor;
-      dlogits[k] = static_cast<T>(factor * (p - target(k)));
+      host::store(dlogits[k], factor * (p - target(k)));
     }
   };
   if (second == nullptr) {

@@ -2,6 +2,7 @@
 #include "kernels/tokens.hpp"
 
 #include "kernels/host/parallel.hpp"
+#include "kernels/host/store.hpp"
 
 namespace dino {
 
@@ -22,13 +23,13 @@ template <class T>
 void add_rows(T const* a, T const* b, T* y, std::int64_t width) {
 #pragma omp simd
   for (std::int64_t d = 0; d < width; ++d)
-    y[d] = static_cast<T>(static_cast<float>(a[d]) + static_cast<float>(b[d]));
+    host::store(y[d], static_cast<float>(a[d]) + static_cast<float>(b[d]));
 }
 
 template <class T>
 void scale_row(T const* x, float factor, T* y, std::int64_t width) {
 #pragma omp simd
-  for (std::int64_t d = 0; d < width; ++d) y[d] = static_cast<T>(factor * static_cast<float>(x[d]));
+  for (std::int64_t d = 0; d < width; ++d) host::store(y[d], factor * static_cast<float>(x[d]));
 }
 
 /// y += a x in float32.
@@ -53,7 +54,7 @@ void execute(Host const&, PatchGather<T> const& op) {
     for (std::int64_t c = 0; c < channels; ++c) {
       for (std::int64_t i = 0; i < p; ++i, out += p) {
         auto const* const line = image + (c * height + top + i) * width + left;
-        for (std::int64_t j = 0; j < p; ++j) out[j] = static_cast<T>(line[j]);
+        for (std::int64_t j = 0; j < p; ++j) host::store(out[j], line[j]);
       }
     }
   });
@@ -112,7 +113,7 @@ void execute(Host const&, PositionResample<T> const& op) {
           }
         }
       }
-      for (std::int64_t d = 0; d < count; ++d) out[first + d] = static_cast<T>(sum[d]);
+      for (std::int64_t d = 0; d < count; ++d) host::store(out[first + d], sum[d]);
     }
   });
 }
@@ -173,7 +174,7 @@ void execute(Host const&, ResidualAdd<T> const& op) {
     auto* const y = op.y.row(row);
 #pragma omp simd
     for (std::int64_t d = 0; d < width; ++d) {
-      y[d] = static_cast<T>(static_cast<float>(x[d]) + factor * static_cast<float>(branch[d]));
+      host::store(y[d], static_cast<float>(x[d]) + factor * static_cast<float>(branch[d]));
     }
   });
 }
