@@ -85,7 +85,7 @@ hid_t memory_type() {
 }
 
 bool has_attribute(hid_t where, std::string const& name);
-/// Writes a scalar attribute under a name that is free. Texts are fixed-length UTF-8 (h5py: str).
+/// Writes a scalar attribute under a name that is free. Texts are fixed-length UTF-8 (h5py: bytes).
 void write_attribute(hid_t where, std::string const& name, hid_t memory_type, void const* value);
 void write_attribute(hid_t where, std::string const& name, std::string const& text);
 template <class T>

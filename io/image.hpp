@@ -19,8 +19,10 @@ struct DecodeOptions {
   std::int32_t least_side = 0;
 };
 
-/// Decodes a JPEG or PNG by its content, not its name: grey, alpha (dropped), palette, 16-bit and CMYK
-/// become RGB as Pillow's convert("RGB") makes them. \throws Error (input) saying what is wrong
+/// Decodes a JPEG or PNG by its content, not its name: grey, alpha (dropped), palette, 16-bit and
+/// CMYK become RGB as Pillow's convert("RGB") makes them, but of 16-bit grey the upper 8 bits count
+/// (Pillow clips it to white). Data that end early are an error. \throws Error (input) saying what
+/// is wrong
 Image decode_image(std::span<std::byte const> bytes, DecodeOptions options = {});
 
 /// Size without decoding the pixels, upright. \throws Error (input)
@@ -37,7 +39,7 @@ struct Raster {
 Raster decode_raster(std::span<std::byte const> png);
 
 std::vector<std::byte> encode_png(Image const& image);
-std::vector<std::byte> encode_png(Raster const& raster, int bits);  ///< bits: 8 or 16
+std::vector<std::byte> encode_png(Raster const& raster, int bits);    ///< bits: 8 or 16
 std::vector<std::byte> encode_jpeg(Image const& image, int quality);  ///< 4:2:0, quality 1 to 100
 
 }  // namespace dino::io
