@@ -264,6 +264,8 @@ struct Config {
 
   /// Checks ranges and what must agree. \throws Error (usage) naming key, value, range and a remedy
   void validate() const;
+  /// For the commands that train. \throws Error (usage) unless data.shards is set
+  void require_shards() const;
 };
 
 /// Reads a TOML file and applies overrides such as "optim.lr=1e-3" (the value in TOML, strings may

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+#include <initializer_list>
+#include <limits>
+
+#include "base/error.hpp"
+#include "config/fields.hpp"
+
+namespace dino {
+namespace config {
+namespace {
+
+/// \throws Error: "invalid key=value (must be `rule`). Try key=remedy" unless `valid`
+template <class T>
+void check(bool valid, std::string_view key, T const& value, std::string_view rule,
+           std::string_view remedy) {
+  require(valid, ExitCode::usage, "invalid {}={} (must be {}). Try {}={}", key, toml_text(value),
+          rule, key, remedy);
+}
+
+void at_least(std::string_view key, std::int64_t value, std::int64_t least,
+              std::string_view remedy) {
+  check(value >= least, key, value, fmt::format(">= {}", least), remedy);
+}
+
+void at_least(std::string_view key, std::optional<std::int64_t> value, std::int64_t least,
+              std::string_view remedy) {
+  if (value) at_least(key, *value, least, remedy);
+}
+
+void not_negative(std::string_view key, double value, std::string_view remedy) {
+  check(std::isfinite(value) && value >= 0, key, value, ">= 0", remedy);
+}
+
+void positive(std::string_view key, double value, std::string_view remedy) {
+  check(std::isfinite(value) && value > 0, key, value, "> 0", remedy);
+}
+
+void unit_interval(std::string_view key, double value, std::string_view remedy) {
+  check(value >= 0 && value <= 1, key, value, "in [0, 1]", remedy);
+}
+
+void below_one(std::string_view key, double value, std::string_view remedy) {
+  check(value >= 0 && value < 1, key, value, "in [0, 1)", remedy);
+}
+
+void one_of(std::string_view key, std::string const& value,
+            std::initializer_list<std::string_view> names) {
+  bool known = false;
+  std::string list;
+  for (auto const& name : names) {
+    known = known || value == name;
+    if (!list.empty()) list += &name + 1 == names.end() ? " or " : ", ";
+    list += name;
+  }
+  check(known, key, value, list, *names.begin());
+}
+
+void area_range(std::string_view key, std::array<double, 2> const& range, std::string_view remedy) {
+  check(range[0] > 0 && range[0] <= range[1] && range[1] <= 1, key, range,
+        "[least, most] with 0 < least <= most <= 1", remedy);
+}
+
+void validate_run(Run const& run) {
+  check(!run.dir.empty(), "run.dir", run.dir, "the path of a folder", "run");
+  one_of("run.device", run.device, {"auto", "host", "cuda"});
+  one_of("run.precision", run.precision, {"fp32", "bf16"});
+  at_least("run.epochs", run.epochs, 1, "100");
+  at_least("run.steps", run.steps, 1, "1000");
+  at_least("run.stop_after_steps", run.stop_after_steps, 1, "1000");
+  at_least("run.micro_batch", run.micro_batch, 1, "16");
+  if (run.time_budget) positive("run.time_budget", *run.time_budget, "3600");
+  at_least("run.log_every", run.log_every, 1, "10");
+}
+
+void validate_data(Data const& data) {
+  at_least("data.batch_size", data.batch_size, 1, "1024");
+  at_least("data.workers", data.workers, 1, "1");
+  at_least("data.prefetch", data.prefetch, 1, "2");
+  at_least("data.block", data.block, 1, "64");
+  at_least("data.window", data.window, 1, "256");
+}
+
+void validate_colours(Crops const& crops) {
+  unit_interval("crops.flip_probability", crops.flip_probability, "0.5");
+  unit_interval("crops.jitter_probability", crops.jitter_probability, "0.8");
+  unit_interval("crops.gray_probability", crops.gray_probability, "0.2");
+  unit_interval("crops.solarize_probability", crops.solarize_probability, "0.2");
+  not_negative("crops.brightness", crops.brightness, "0.4");
+  not_negative("crops.contrast", crops.contrast, "0.4");
+  not_negative("crops.saturation", crops.saturation, "0.2");
+  check(crops.hue >= 0 && crops.hue <= 0.5, "crops.hue", crops.hue, "in [0, 0.5]", "0.1");
+  for (double const probability : crops.blur_probability) {
+    check(probability >= 0 && probability <= 1, "crops.blur_probability", crops.blur_probability,
+          "three values in [0, 1]", "[1.0, 0.1, 0.5]");
+  }
+  auto const& radius = crops.blur_radius;
+  check(radius[0] >= 0 && radius[0] <= radius[1] && std::isfinite(radius[1]), "crops.blur_radius",
+        radius, "[least, most] with 0 <= least <= most", "[0.1, 2.0]");
+  for (std::size_t channel = 0; channel < 3; ++channel) {
+    check(std::isfinite(crops.mean[channel]), "crops.mean", crops.mean, "three finite numbers",
+          "[0.485, 0.456, 0.406]");
+    check(std::isfinite(crops.std[channel]) && crops.std[channel] > 0, "crops.std", crops.std,
+          "three numbers > 0", "[0.229, 0.224, 0.225]");
+  }
+}
+
+/// The multiple of `unit` nearest to `value` from below, at least `unit`.
+std::int64_t multiple_below(std::int64_t value, std::int64_t unit) {
+  return value < unit ? unit : value - value % unit;
+}
+
+void validate_crops(Crops const& crops, std::int64_t patch_size) {
+  at_least("crops.global_size", crops.global_size, 1, "224");
+  check(crops.global_size % patch_size == 0, "crops.global_size", crops.global_size,
+        fmt::format("a multiple of student.patch_size={}", patch_size),
+        toml_text(multiple_below(crops.global_size, patch_size)));
+  at_least("crops.local_count", crops.local_count, 0, "8");
+  if (crops.local_count > 0) {
+    check(crops.local_size >= patch_size, "crops.local_size", crops.local_size,
+          fmt::format(">= student.patch_size={}, or crops.local_count=0", patch_size),
+          toml_text(patch_size));
+  }
+  area_range("crops.global_scale", crops.global_scale, "[0.4, 1.0]");
+  area_range("crops.local_scale", crops.local_scale, "[0.05, 0.4]");
+  validate_colours(crops);
+}
+
+struct Architecture {
+  std::string_view name;
+  std::int64_t embed_dim, depth, num_heads;
+};
+// Source: DeiT, arXiv:2012.12877, table 1 (tiny, small, base)
+constexpr std::array architectures{Architecture{"vit_tiny", 192, 12, 3},
+                                   Architecture{"vit_small", 384, 12, 6},
+                                   Architecture{"vit_base", 768, 12, 12}};
+
+void validate_student(Student const& student) {
+  one_of("student.arch", student.arch, {"vit_small", "vit_tiny", "vit_base"});
+  at_least("student.patch_size", student.patch_size, 1, "16");
+  at_least("student.embed_dim", student.embed_dim, 1, "384");
+  at_least("student.depth", student.depth, 1, "12");
+  at_least("student.num_heads", student.num_heads, 1, "6");
+  for (auto const& arch : architectures) {
+    if (arch.name != student.arch) continue;
+    std::int64_t const width = student.embed_dim.value_or(arch.embed_dim);
+    std::int64_t const heads = student.num_heads.value_or(arch.num_heads);
+    check(width % heads == 0, "student.embed_dim", width,
+          fmt::format("a multiple of student.num_heads={}", heads),
+          toml_text(multiple_below(width, heads)));
+  }
+  positive("student.mlp_ratio", student.mlp_ratio, "4.0");
+  below_one("student.drop_path_rate", student.drop_path_rate, "0.1");
+}
+
+void validate_dino(Dino const& dino) {
+  at_least("dino.out_dim", dino.out_dim, 2, "65536");
+  at_least("dino.hidden_dim", dino.hidden_dim, 1, "2048");
+  at_least("dino.bottleneck_dim", dino.bottleneck_dim, 1, "256");
+  at_least("dino.nlayers", dino.nlayers, 1, "3");
+  positive("dino.student_temp", dino.student_temp, "0.1");
+  positive("dino.warmup_teacher_temp", dino.warmup_teacher_temp, "0.04");
+  positive("dino.teacher_temp", dino.teacher_temp, "0.04");
+  at_least("dino.warmup_teacher_temp_epochs", dino.warmup_teacher_temp_epochs, 0, "0");
+  unit_interval("dino.center_momentum", dino.center_momentum, "0.9");
+}
+
+void validate_optim(Optim const& optim) {
+  not_negative("optim.lr", optim.lr, "5e-4");
+  not_negative("optim.min_lr", optim.min_lr, "1e-6");
+  at_least("optim.warmup_epochs", optim.warmup_epochs, 0, "10");
+  not_negative("optim.weight_decay", optim.weight_decay, "0.04");
+  not_negative("optim.weight_decay_end", optim.weight_decay_end, "0.4");
+  not_negative("optim.clip_grad", optim.clip_grad, "3.0");
+  at_least("optim.freeze_last_layer_epochs", optim.freeze_last_layer_epochs, 0, "1");
+  unit_interval("optim.momentum_teacher", optim.momentum_teacher, "0.996");
+  unit_interval("optim.final_momentum_teacher", optim.final_momentum_teacher, "1.0");
+  below_one("optim.beta1", optim.beta1, "0.9");
+  below_one("optim.beta2", optim.beta2, "0.999");
+  positive("optim.eps", optim.eps, "1e-8");
+}
+
+void validate_shard(Shard const& shard) {
+  one_of("shard.strategy", shard.strategy, {"full", "grad_op", "hybrid", "replicate"});
+  at_least("shard.group_size", shard.group_size, 1, "8");
+  require(shard.strategy != "hybrid" || shard.group_size, ExitCode::usage,
+          "invalid shard.strategy=\"hybrid\" (needs shard.group_size). Try shard.group_size=8, the "
+          "ranks of a node, or shard.strategy=full");
+  at_least("shard.prefetch", shard.prefetch, 0, "1");
+}
+
+void validate_checkpoint(Checkpoint const& checkpoint) {
+  at_least("checkpoint.every", checkpoint.every, 1, "1000");
+  at_least("checkpoint.keep_last", checkpoint.keep_last, 1, "2");
+  at_least("checkpoint.keep_every", checkpoint.keep_every, 0, "0");
+}
+
+void validate_evaluation(Evaluation const& eval, std::int64_t patch_size) {
+  at_least("eval.knn_every", eval.knn_every, 0, "0");
+  require(eval.knn_every == 0 || (!eval.train_shards.empty() && !eval.test_shards.empty()),
+          ExitCode::usage,
+          "invalid eval.knn_every={} (needs eval.train_shards and eval.test_shards). Try setting "
+          "both to folders of labelled shards, or eval.knn_every=0",
+          eval.knn_every);
+  bool valid = !eval.knn_k.empty();
+  for (std::int64_t const k : eval.knn_k) valid = valid && k >= 1;
+  check(valid, "eval.knn_k", eval.knn_k, "one or more integers >= 1", "[10, 20]");
+  check(eval.crop_size >= patch_size, "eval.crop_size", eval.crop_size,
+        fmt::format(">= student.patch_size={}", patch_size), toml_text(patch_size));
+  check(eval.resize_size >= eval.crop_size, "eval.resize_size", eval.resize_size,
+        fmt::format(">= eval.crop_size={}", eval.crop_size), toml_text(eval.crop_size));
+  positive("eval.knn_temperature", eval.knn_temperature, "0.07");
+  at_least("eval.batch_size", eval.batch_size, 1, "64");
+}
+
+}  // namespace
+}  // namespace config
+
+void Config::validate() const {
+  require(method == "dinov1", ExitCode::usage, "invalid method={} ({}). Try method=dinov1",
+          config::toml_text(method),
+          method == "dinov2" || method == "dinov3" ? "dinov2 and dinov3 are not available yet"
+                                                   : "must be dinov1");
+  config::validate_run(run);
+  config::validate_data(data);
+  config::validate_student(student);  // before the crops: it checks the patch size they divide by
+  config::validate_crops(crops, student.patch_size);
+  config::validate_dino(dino);
+  config::validate_optim(optim);
+  config::validate_shard(shard);
+  config::validate_checkpoint(checkpoint);
+  config::validate_evaluation(eval, student.patch_size);
+}
+
+void Config::require_shards() const {
+  require(!data.shards.empty(), ExitCode::usage,
+          "invalid data.shards=\"\" (must be a folder of image shards). Try "
+          "data.shards=path/to/shards, made by dino pack or dino synth");
+}
+
+}  // namespace dino
