@@ -20,6 +20,7 @@ std::map<std::string_view, Check> const kinds{
     {"backbone", dino::golden::check_backbone},
     {"head", dino::golden::check_head},
     {"loss", dino::golden::check_loss},
+    {"schedule", dino::golden::check_schedule},
     {"step", dino::golden::check_step},
 };
 

@@ -51,5 +51,6 @@ void check_backbone(GoldenFile const& file, Report& report);
 void check_head(GoldenFile const& file, Report& report);
 void check_loss(GoldenFile const& file, Report& report);
 void check_step(GoldenFile const& file, Report& report);
+void check_schedule(GoldenFile const& file, Report& report);
 
 }  // namespace dino::golden
