@@ -122,6 +122,8 @@ CheckpointHead lay_out(std::span<CheckpointArray const> arrays, CheckpointState 
   {
     auto file = create_file_in_memory(memory.path(), metadata_bytes);
     memory.forget_path();
+    hdf5::write_attribute(file.get(), "format", std::string("dino-hpc checkpoint"));
+    hdf5::write_attribute(file.get(), "version", std::int64_t{checkpoint_version});
     write_state(file.get(), state);
     write_table(file.get(), arrays);
     for (auto const& array : arrays) head.offsets.push_back(create_array(file.get(), array));
