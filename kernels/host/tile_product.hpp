@@ -53,13 +53,14 @@ inline void transpose(Eight (&r)[8]) {
     r[i + 4] = __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
   }
 #pragma GCC unroll 4
-  for (int i : {0, 1, 4, 5}) {
+  for (int pair = 0; pair < 4; ++pair) {
+    int const i = pair + (pair & 2);  // 0, 1, 4, 5
     Eight const a = r[i], b = r[i + 2];
     r[i] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
     r[i + 2] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
   }
 #pragma GCC unroll 4
-  for (int i : {0, 2, 4, 6}) {
+  for (int i = 0; i < 8; i += 2) {
     Eight const a = r[i], b = r[i + 1];
     r[i] = __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14);
     r[i + 1] = __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
