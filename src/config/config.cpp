@@ -189,8 +189,10 @@ void assign(Config& config, std::string const& name, toml::node const& node,
             name, place, expected(value), found(node), name, example(value));
     value = given;
   });
-  require(known, ExitCode::usage, "unknown key {} {}. Did you mean {}?", printable(name), place,
-          nearest_key(name, known_keys()));
+  if (!known) {
+    fail(ExitCode::usage, "unknown key {} {}. Did you mean {}?", printable(name), place,
+         nearest_key(name, known_keys()));
+  }
 }
 
 void assign_file(Config& config, toml::table const& root, std::string const& origin) {
