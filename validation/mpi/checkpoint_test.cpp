@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/error.hpp"
+#include "io/checkpoint_bench.hpp"
 #include "support/checkpoint_fixture.hpp"
 
 namespace dino::io {
@@ -114,6 +115,16 @@ TEST(CheckpointOverRanks, RefuseListsThatDiffer) {
   CheckpointPart const part{world.rank() == 0 ? "a" : "b", {3}, 0, values};
 
   EXPECT_THROW(write_checkpoint(world, "differ.h5", std::span(&part, 1), {}), Error);
+}
+
+TEST(CheckpointOverRanks, AreMeasured) {
+  auto const figure = measure_checkpoint(Communicator::world(), ".", 1 << 20);
+
+  EXPECT_EQ(figure.bytes, 1 << 20);
+  EXPECT_GT(figure.gigabytes_per_second(figure.write_seconds), 0);
+  EXPECT_GT(figure.gigabytes_per_second(figure.check_seconds), 0);
+  EXPECT_GT(figure.gigabytes_per_second(figure.read_seconds), 0);
+  EXPECT_FALSE(std::filesystem::exists("bench_checkpoint.h5"));
 }
 
 }  // namespace

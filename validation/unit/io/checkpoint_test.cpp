@@ -9,6 +9,7 @@
 #include <random>
 
 #include "base/error.hpp"
+#include "io/describe.hpp"
 #include "support/checkpoint_fixture.hpp"
 
 namespace dino::io {
@@ -228,6 +229,15 @@ TEST(Checkpoint, SaysWhereItCannotBeWritten) {
   EXPECT_THAT(message_of(ExitCode::input, [] { write_sample("no/such/folder/x.h5"); }),
               testing::HasSubstr(
                   "cannot write 'no/such/folder/x.h5.unfinished': No such file or directory"));
+}
+
+TEST(Checkpoint, IsDescribed) {
+  auto const text = describe_checkpoint(write_sample("described.h5"));
+
+  EXPECT_THAT(text, testing::HasSubstr("checksums: all right"));
+  EXPECT_THAT(text, testing::ContainsRegex("step +1234567890123"));
+  EXPECT_THAT(text, testing::HasSubstr("student: 3 arrays, 379 values"));
+  EXPECT_THAT(text, testing::ContainsRegex("backbone.cls_token +.1, 1, 7."));
 }
 
 TEST(CheckpointFiles, KeepTheNewestAndEveryKth) {

@@ -13,6 +13,7 @@
 #include <random>
 
 #include "base/error.hpp"
+#include "io/describe.hpp"
 #include "support/checkpoint_fixture.hpp"
 
 namespace dino::io {
@@ -62,6 +63,17 @@ TEST(Metrics, KeepStepsAndEvaluationsApart) {
   EXPECT_THAT(steps.at("loss"), ElementsAre(10.5, 9.5));
   EXPECT_THAT(steps.at("lr"), ElementsAre(0.25, 0.5));
   EXPECT_THAT(read_metrics(path, "evaluations").at("knn_top1_k20"), ElementsAre(71.25));
+}
+
+TEST(Metrics, AreDescribed) {
+  auto const path = fresh_path("described");
+  MetricsWriter writer(path, 0);
+  append_steps(writer, 0, 5);
+  writer.flush();
+
+  EXPECT_THAT(describe_metrics(path), testing::HasSubstr("steps: 5 rows"));
+  EXPECT_THAT(describe_metrics(path), testing::ContainsRegex("loss +0 ... 1"));
+  EXPECT_THAT(describe_metrics(path), testing::HasSubstr("evaluations: 0 rows"));
 }
 
 TEST(Metrics, AreEmptyBeforeTheFirstRow) {

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <string>
+
+namespace dino::io {
+
+/// What `dino info` tells about a checkpoint: state, groups with their arrays, sizes; and whether
+/// all checksums are right. \throws Error (input) where it is no readable checkpoint
+std::string describe_checkpoint(std::string const& path);
+
+/// What `dino info` tells about metrics: rows, steps, and the first and last value of each column.
+/// \throws Error (input)
+std::string describe_metrics(std::string const& path);
+
+}  // namespace dino::io
