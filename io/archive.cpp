@@ -33,7 +33,7 @@ Archive open_here(int fd, std::string const& path) {
   require(static_cast<bool>(tar), ExitCode::usage, "out of host memory");
   archive_read_support_format_tar(tar.get());
   require(archive_read_open_fd(tar.get(), fd, buffer) == ARCHIVE_OK, ExitCode::input,
-          "cannot read '{}' as a tar: {}", path, reason(tar));
+          "'{}' is neither a folder nor a tar. A compressed archive must be unpacked first", path);
   return tar;
 }
 
@@ -52,9 +52,7 @@ archive_entry* next_entry(Archive const& tar, std::string const& path, std::stri
   int const status = archive_read_next_header(tar.get(), &entry);
   if (status == ARCHIVE_EOF) return nullptr;
   require(status == ARCHIVE_OK || status == ARCHIVE_WARN, ExitCode::input,
-          "cannot read '{}' as a tar after member '{}': {}. A compressed archive must be unpacked "
-          "first",
-          path, last, reason(tar));
+          "cannot read '{}' as a tar after member '{}': {}", path, last, reason(tar));
   return entry;
 }
 

@@ -91,6 +91,12 @@ PropertyList property_list(hid_t kind) {
   return PropertyList(hdf5_check(H5Pcreate(kind), "make a property list"));
 }
 
+PropertyList timeless_list(hid_t kind) {
+  auto list = property_list(kind);
+  hdf5_check(H5Pset_obj_track_times(list.get(), false), "leave times out");
+  return list;
+}
+
 File open_file(std::string const& path, Access access, hid_t properties) {
   silence();
   auto const flags = access == Access::read ? H5F_ACC_RDONLY : H5F_ACC_RDWR;
@@ -99,7 +105,8 @@ File open_file(std::string const& path, Access access, hid_t properties) {
 
 File create_file(std::string const& path, hid_t properties) {
   silence();
-  return File(hdf5_check(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, properties),
+  auto const create = timeless_list(H5P_FILE_CREATE);
+  return File(hdf5_check(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, create.get(), properties),
                          "write '" + path + "'"));
 }
 
@@ -108,7 +115,8 @@ void close_file(File file, std::string const& path) {
 }
 
 Group create_group(hid_t where, std::string const& name) {
-  return Group(hdf5_check(H5Gcreate2(where, name.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+  auto const create = timeless_list(H5P_GROUP_CREATE);
+  return Group(hdf5_check(H5Gcreate2(where, name.c_str(), H5P_DEFAULT, create.get(), H5P_DEFAULT),
                           "make group '" + name + "'"));
 }
 
@@ -218,9 +226,10 @@ AttributeKind attribute_kind(hid_t where, std::string const& name) {
 void write_dataset(hid_t where, std::string const& name, hid_t type, std::int64_t count,
                    void const* values) {
   auto const space = simple_space(std::span(&count, 1));
+  auto const create = timeless_list(H5P_DATASET_CREATE);
   std::string const action = "write dataset '" + name + "'";
   Dataset const dataset(hdf5_check(
-      H5Dcreate2(where, name.c_str(), type, space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+      H5Dcreate2(where, name.c_str(), type, space.get(), H5P_DEFAULT, create.get(), H5P_DEFAULT),
       action));
   if (count > 0)
     hdf5_check(H5Dwrite(dataset.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values), action);

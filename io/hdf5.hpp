@@ -54,6 +54,8 @@ void silence();
 
 /// A property list of a class, e.g. H5P_FILE_ACCESS.
 PropertyList property_list(hid_t kind);
+/// One for making a file, group or dataset without its time, so that equal contents give equal bytes.
+PropertyList timeless_list(hid_t kind);
 
 enum class Access { read, write };
 /// Opens a file. `properties`: a file access list, or H5P_DEFAULT. \throws Error (input) naming it

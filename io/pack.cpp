@@ -108,7 +108,6 @@ std::string workshop_of(std::string const& out) {
 }
 
 void prepare(std::string const& out, std::string const& workshop) {
-  require(!out.empty(), ExitCode::usage, "no folder for the shards. Try -o shards");
   require(!fs::exists(out) || (fs::is_directory(out) && fs::is_empty(out)), ExitCode::usage,
           "'{}' is not an empty folder. Name a new one, or remove it first", out);
   fs::remove_all(workshop);  // of a pack that was killed
@@ -315,6 +314,7 @@ class Workshop {
  public:
   Workshop(Communicator const& comm, std::string const& out) : root_(comm.rank() == 0) {
     on_root(comm, [&] {
+      require(!out.empty(), ExitCode::usage, "no folder for the shards. Try -o shards");
       path_ = workshop_of(out);
       prepare(out, path_);
     });
@@ -340,8 +340,8 @@ PackReport pack(Communicator const& comm, PackOptions const& options) {
   require(options.shard_bytes >= 1, ExitCode::usage,
           "a shard of {} bytes is not possible. Try --shard-bytes 268435456", options.shard_bytes);
   SignalWatch const watch;
-  auto const list = shared_list(comm, options.source);
   Workshop const workshop(comm, options.out);
+  auto const list = shared_list(comm, options.source);
   auto const ranges = shard_ranges(list, options.shard_bytes);
 
   Packer packer(list, workshop.path());

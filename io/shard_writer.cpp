@@ -32,7 +32,7 @@ class PictureSpool {
   /// Makes the group with room for the bytes, which `fill` writes when HDF5 has closed the file.
   void write_group(hid_t file) {
     auto const group = hdf5::create_group(file, group_);
-    auto const list = hdf5::property_list(H5P_DATASET_CREATE);
+    auto const list = hdf5::timeless_list(H5P_DATASET_CREATE);
     hdf5::hdf5_check(H5Pset_alloc_time(list.get(), H5D_ALLOC_TIME_EARLY), "allocate early");
     hdf5::hdf5_check(H5Pset_fill_time(list.get(), H5D_FILL_TIME_NEVER), "leave unfilled");
     auto const space = hdf5::simple_space(std::span(&bytes_, 1));
