@@ -51,8 +51,9 @@ CropBox fallback_box(Extents image, std::array<double, 2> const& ratio) {
   return {(image.height - height) / 2, (image.width - width) / 2, height, width};
 }
 
-CropBox random_resized_crop(Philox& random, Extents image, std::array<double, 2> const& scale,
-                            std::array<double, 2> const& ratio) {
+std::optional<CropBox> try_random_crop(Philox& random, Extents image,
+                                       std::array<double, 2> const& scale,
+                                       std::array<double, 2> const& ratio) {
   double const area = static_cast<double>(image.width) * image.height;
   for (int attempt = 0; attempt < 10; ++attempt) {
     double const target = area * random.uniform(scale[0], scale[1]);
@@ -65,9 +66,15 @@ CropBox random_resized_crop(Philox& random, Extents image, std::array<double, 2>
     };
     int const top = draw_offset(image.height - height);
     int const left = draw_offset(image.width - width);
-    return {top, left, height, width};
+    return CropBox{top, left, height, width};
   }
-  return fallback_box(image, ratio);
+  return std::nullopt;
+}
+
+CropBox random_resized_crop(Philox& random, Extents image, std::array<double, 2> const& scale,
+                            std::array<double, 2> const& ratio) {
+  auto const box = try_random_crop(random, image, scale, ratio);
+  return box ? *box : fallback_box(image, ratio);
 }
 
 View draw_view(config::Crops const& crops, std::uint64_t seed, std::int64_t position, int crop,

@@ -14,9 +14,14 @@ namespace dino {
 /// Aspect ratios (width / height) of crops.
 constexpr std::array<double, 2> crop_ratio{3.0 / 4.0, 4.0 / 3.0};  // method.md 5.3
 
-/// The box that is used when ten tries found none: the largest centred one of a permitted aspect
+/// The box that is used when no random one is found: the largest centred one of a permitted aspect
 /// ratio.
 CropBox fallback_box(Extents image, std::array<double, 2> const& ratio = crop_ratio);
+
+/// A random box, or none where ten tries found none that fits.
+std::optional<CropBox> try_random_crop(Philox& random, Extents image,
+                                       std::array<double, 2> const& scale,
+                                       std::array<double, 2> const& ratio);
 
 /// A random box: its area a uniform share of the image's in `scale`, its aspect ratio log-uniform.
 /// Source: method.md 5.3 (torchvision's RandomResizedCrop).

@@ -17,9 +17,11 @@ using dino::golden::Check;
 
 /// Kinds of files; those of no row are skipped by name.
 std::map<std::string_view, Check> const kinds{
+    {"augment", dino::golden::check_augment},
     {"backbone", dino::golden::check_backbone},
     {"head", dino::golden::check_head},
     {"loss", dino::golden::check_loss},
+    {"rrc", dino::golden::check_rrc},
     {"schedule", dino::golden::check_schedule},
     {"step", dino::golden::check_step},
 };

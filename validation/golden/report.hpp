@@ -47,9 +47,11 @@ class Report {
 /// One check per kind of file; names what it cannot do through Report::skip.
 using Check = void (*)(GoldenFile const&, Report&);
 
+void check_augment(GoldenFile const& file, Report& report);
 void check_backbone(GoldenFile const& file, Report& report);
 void check_head(GoldenFile const& file, Report& report);
 void check_loss(GoldenFile const& file, Report& report);
+void check_rrc(GoldenFile const& file, Report& report);
 void check_step(GoldenFile const& file, Report& report);
 void check_schedule(GoldenFile const& file, Report& report);
 
