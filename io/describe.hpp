@@ -12,4 +12,12 @@ std::string describe_checkpoint(std::string const& path);
 /// \throws Error (input)
 std::string describe_metrics(std::string const& path);
 
+/// What `dino info` tells about a shard, or about the shards of a folder: images, classes, masks,
+/// depth maps, sizes. \throws Error (input)
+std::string describe_shards(std::string const& path);
+
+/// The description of any file of this program, or of a folder of shards. \throws Error (input)
+/// where it is none
+std::string describe_file(std::string const& path);
+
 }  // namespace dino::io

@@ -2,10 +2,12 @@
 #include "comm/communicator.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <limits>
+#include <thread>
 #include <utility>
 
 #include "base/error.hpp"
@@ -60,7 +62,20 @@ MpiSession::MpiSession(int* argc, char*** argv) {
   }
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);
+  mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &farewell_));
   std::set_terminate(on_terminate);
+}
+
+bool MpiSession::all_ranks_arrive(double seconds) const {
+  MPI_Request request = MPI_REQUEST_NULL;
+  mpi_check(MPI_Ibarrier(farewell_, &request));
+  auto const end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  int done = 0;
+  while (done == 0 && std::chrono::steady_clock::now() < end) {
+    mpi_check(MPI_Test(&request, &done, MPI_STATUS_IGNORE));
+    if (done == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return done != 0;
 }
 
 MpiSession::~MpiSession() {

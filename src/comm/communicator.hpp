@@ -21,8 +21,13 @@ class MpiSession {
   MpiSession& operator=(MpiSession const&) = delete;
   ~MpiSession();
 
+  /// Whether all ranks call this within `seconds`: an error that all of them know alike may then
+  /// end the program in order; one that a rank met alone must abort the others.
+  bool all_ranks_arrive(double seconds) const;
+
  private:
   bool owner_ = false;
+  MPI_Comm farewell_ = MPI_COMM_NULL;  ///< of `all_ranks_arrive` alone, whatever else is under way
 };
 
 /// Ends the process when one rank alone meets an error: prints it and aborts all ranks with its

@@ -11,8 +11,8 @@ namespace dino::train {
 
 /// Where a run stands.
 struct Progress {
-  std::int64_t step = 0;    ///< optimizer steps done
-  std::int64_t images = 0;  ///< global sample position: images taken from the stream
+  std::int64_t step = 0;          ///< optimizer steps done
+  std::int64_t dataset_size = 0;  ///< images in the data set that the sample order runs through
 };
 
 /// Writes student, teacher, AdamW's moments and counts, centre and progress of `step` as
@@ -27,7 +27,8 @@ void save_checkpoint(DinoStep<T>& step, Config const& config, Progress const& pr
 template <class T>
 std::optional<Progress> load_newest_checkpoint(DinoStep<T>& step, Config const& config);
 
-/// Reads the parts of one model ("student" or "teacher") that this rank holds.
+/// Reads the parts of one model ("student" or "teacher") that this rank holds. \throws Error (input)
+/// naming file and array where one is missing or has another shape
 template <class T>
 void load_model(shard::ParameterStore<T>& store, std::string const& path, std::string const& group);
 

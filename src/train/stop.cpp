@@ -48,7 +48,7 @@ StopWatcher::StopWatcher(std::filesystem::path const& run_dir, std::optional<dou
     deadline_ = deadline_ ? std::min(*deadline_, end) : end;
   }
   last_signal = 0;
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_handler = remember_signal;
   action.sa_flags = SA_RESTART;
   for (std::size_t i = 0; i < stop_signals.size(); ++i)

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/bench.hpp"
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "app/command.hpp"
+#include "app/load_config.hpp"
+#include "data/loader_figure.hpp"
+#include "data/open_shards.hpp"
+#include "io/checkpoint_bench.hpp"
+#include "train/slice.hpp"
+#include "train/step_figure.hpp"
+
+namespace dino::app {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+ExitCode print(Communicator const& world, Json const& figures) {
+  if (world.rank() == 0) fmt::print("{}\n", figures.dump(2));
+  return ExitCode::finished;
+}
+
+Json gemm_json(Precision precision, std::int64_t rows, std::int64_t in, std::int64_t out,
+               double seconds) {
+  auto const figure = measure_gemm(precision, rows, in, out, seconds);
+  return {{"rows", rows},
+          {"in", in},
+          {"out", out},
+          {"forward_gflops", figure.forward},
+          {"backward_input_gflops", figure.backward_input},
+          {"backward_weight_gflops", figure.backward_weight}};
+}
+
+/// Time of the forward product and both backward products of a layer: their common rate.
+double common_rate(GemmFigure const& figure) {
+  return 3.0 / (1 / figure.forward + 1 / figure.backward_input + 1 / figure.backward_weight);
+}
+
+void declare_gemm(CLI::App& command, Action& action) {
+  auto const seconds = std::make_shared<double>(1.0);
+  command.add_option("--seconds", *seconds, "per shape")->capture_default_str();
+  command.callback([seconds, &action] {
+    action = [seconds](Communicator const& world) {
+      Json json{{"bench", "gemm"}, {"ranks", world.size()}};
+      for (auto const& [name, precision] :
+           {std::pair{"fp32", Precision::fp32}, std::pair{"bf16", Precision::bf16}}) {
+        for (auto const& [rows, in, out] : {std::array<std::int64_t, 3>{4096, 384, 1536},
+                                            {4096, 1536, 384},
+                                            {4096, 768, 3072},
+                                            {4096, 1024, 4096},
+                                            {256, 256, 65536}})
+          json[name].push_back(gemm_json(precision, rows, in, out, *seconds));
+      }
+      return print(world, json);
+    };
+  });
+}
+
+Json times_json(train::StepTimes const& times) {
+  return {{"teacher", times.teacher},
+          {"student_forward", times.student_forward},
+          {"loss", times.loss},
+          {"backward", times.backward},
+          {"communication", times.communication},
+          {"optimizer", times.optimizer}};
+}
+
+Json bytes_json(shard::StoreBytes const& bytes) {
+  return {{"parameters", bytes.parameters},
+          {"gradients", bytes.gradients},
+          {"optimizer", bytes.optimizer},
+          {"working", bytes.working}};
+}
+
+ExitCode bench_step(Communicator const& world, Config const& config, std::int64_t steps) {
+  auto const figure = train::measure_step(world, config, steps);
+  auto const shape = train::model_shape(config);
+  auto const precision = config.run.precision == "bf16" ? Precision::bf16 : Precision::fp32;
+  // The same ranks at once, as in the step: they share cores and memory.
+  auto const gemm = common_rate(
+      measure_gemm(precision, 4096, shape.backbone.embed_dim, shape.backbone.mlp_hidden, 2.0));
+  return print(world, {{"bench", "step"},
+                       {"ranks", world.size()},
+                       {"precision", config.run.precision},
+                       {"batch_size", config.data.batch_size},
+                       {"parameters", figure.parameters},
+                       {"seconds_per_step", figure.seconds},
+                       {"images_per_second", figure.images_per_second},
+                       {"gflops_per_rank", figure.gflops},
+                       {"gemm_gflops_per_rank", gemm},
+                       {"share_of_gemm", figure.gflops / gemm},
+                       {"arena_bytes", figure.arena_bytes},
+                       {"student_bytes", bytes_json(figure.student)},
+                       {"teacher_bytes", bytes_json(figure.teacher)},
+                       {"seconds", times_json(figure.times)}});
+}
+
+void declare_step(CLI::App& command, Action& action) {
+  auto const options = std::make_shared<ConfigOptions>();
+  auto const steps = std::make_shared<std::int64_t>(5);
+  options->declare(command);
+  command.add_option("--steps", *steps, "measured steps; the fastest counts")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command.callback([options, steps, &action] {
+    action = [options, steps](Communicator const& world) {
+      return bench_step(world, options->load(world), *steps);
+    };
+  });
+}
+
+ExitCode bench_loader(Communicator const& world, Config const& config, double seconds) {
+  config.require_shards();
+  auto const shards = open_shards(world, config.data.shards);
+  auto const figure = measure_loader(shards, config, config.data.workers, seconds);
+  return print(world, {{"bench", "loader"},
+                       {"ranks", world.size()},
+                       {"workers_per_rank", figure.workers},
+                       {"crops_per_image", 2 + config.crops.local_count},
+                       {"images", figure.images},
+                       {"images_per_second", world.sum(figure.images_per_second)},
+                       {"images_per_second_core", figure.images_per_second_core},
+                       {"images_skipped", figure.images_skipped}});
+}
+
+void declare_loader(CLI::App& command, Action& action) {
+  auto const options = std::make_shared<ConfigOptions>();
+  auto const seconds = std::make_shared<double>(5.0);
+  options->declare(command);
+  command.add_option("--seconds", *seconds, "duration")->capture_default_str();
+  command.callback([options, seconds, &action] {
+    action = [options, seconds](Communicator const& world) {
+      return bench_loader(world, options->load(world), *seconds);
+    };
+  });
+}
+
+struct CheckpointBench {
+  std::string folder;
+  std::int64_t mib = 512;
+};
+
+ExitCode bench_checkpoint(Communicator const& world, CheckpointBench const& options) {
+  auto const figure = io::measure_checkpoint(world, options.folder, options.mib << 20);
+  return print(world,
+               {{"bench", "checkpoint"},
+                {"ranks", world.size()},
+                {"bytes", figure.bytes},
+                {"write_gigabytes_per_second", figure.gigabytes_per_second(figure.write_seconds)},
+                {"check_gigabytes_per_second", figure.gigabytes_per_second(figure.check_seconds)},
+                {"read_gigabytes_per_second", figure.gigabytes_per_second(figure.read_seconds)}});
+}
+
+void declare_checkpoint(CLI::App& command, Action& action) {
+  auto const options = std::make_shared<CheckpointBench>();
+  options->folder = std::filesystem::temp_directory_path();
+  command.add_option("--dir", options->folder, "folder on the file system in question")
+      ->capture_default_str();
+  command.add_option("--mib", options->mib, "size of the checkpoint, MiB")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command.callback([options, &action] {
+    action = [options](Communicator const& world) { return bench_checkpoint(world, *options); };
+  });
+}
+
+}  // namespace
+
+void declare_bench(CLI::App& command, Action& action) {
+  command.require_subcommand(1);
+  declare_step(*command.add_subcommand("step", "a training step without data"), action);
+  declare_loader(*command.add_subcommand("loader", "read, decode, augment"), action);
+  declare_gemm(*command.add_subcommand("gemm", "matrix products of linear layers"), action);
+  declare_checkpoint(*command.add_subcommand("checkpoint", "write, check and read one"), action);
+}
+
+}  // namespace dino::app

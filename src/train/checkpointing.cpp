@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/checkpointing.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <iterator>
+#include <map>
+#include <sstream>
+
+#include "base/log.hpp"
+
+namespace dino::train {
+namespace {
+
+/// A parameter's elements of which this rank holds some.
+struct HeldPart {
+  std::vector<std::int64_t> const* shape;
+  std::string name;       ///< full state-dict name
+  std::size_t parameter;  ///< in its unit
+  std::int64_t in_parameter = 0, in_part = 0, count = 0;
+};
+
+template <class T>
+std::vector<HeldPart> held_parts(shard::ParameterStore<T> const& store, int unit) {
+  auto const& layout = store.layout(unit);
+  auto const& parameters = layout.spec().parameters;
+  std::vector<HeldPart> parts;
+  for (std::size_t p = 0; p < parameters.size(); ++p) {
+    auto const overlap = layout.overlap(p, store.part());
+    parts.push_back({.shape = &parameters[p].shape,
+                     .name = layout.spec().prefix + parameters[p].name,
+                     .parameter = p,
+                     .in_parameter = overlap.in_parameter,
+                     .in_part = overlap.in_part,
+                     .count = overlap.count});
+  }
+  return parts;
+}
+
+/// Which of a model's arrays are meant: parameters or an optimizer moment.
+template <class T>
+struct ArrayGroup {
+  std::string path;
+  std::function<View<float, 1>(int unit)> values;
+  bool trained_only = false;
+};
+
+template <class T>
+std::vector<ArrayGroup<T>> array_groups(DinoStep<T>& step) {
+  auto& student = step.student().store;
+  auto& teacher = step.teacher().store;
+  return {{"student/", [&student](int u) { return student.master(u); }},
+          {"teacher/", [&teacher](int u) { return teacher.master(u); }},
+          {"optimizer/exp_avg/", [&student](int u) { return student.exp_avg(u); }, true},
+          {"optimizer/exp_avg_sq/", [&student](int u) { return student.exp_avg_sq(u); }, true}};
+}
+
+/// Calls visit(array name, part, this rank's values of it) for every array of a group.
+template <class T>
+void for_each_array(shard::ParameterStore<T> const& store, ArrayGroup<T> const& group,
+                    auto const& visit) {
+  for (int unit = 0; unit < store.units(); ++unit) {
+    for (auto const& part : held_parts(store, unit)) {
+      auto const& spec = store.layout(unit).spec().parameters[part.parameter];
+      if (group.trained_only && spec.trained == shard::Trained::no) continue;
+      auto* const values = part.count > 0 ? group.values(unit).data() + part.in_part : nullptr;
+      visit(group.path + part.name, part,
+            std::span<float>(values, static_cast<std::size_t>(part.count)));
+    }
+  }
+}
+
+/// The share of a part that this rank writes: groups that hold the same part share the work.
+io::CheckpointPart written_share(std::string name, HeldPart const& part, std::span<float> values,
+                                 int replica, int replicas) {
+  auto const share = share_of(part.count, replica, replicas);
+  return {.name = std::move(name),
+          .shape = *part.shape,
+          .offset = part.in_parameter + share.begin,
+          .values = values.subspan(static_cast<std::size_t>(share.begin),
+                                   static_cast<std::size_t>(share.size()))};
+}
+
+template <class T>
+std::vector<float> optimizer_steps(optim::AdamW<T> const& optimizer) {
+  std::vector<float> steps;
+  for (auto const& slot : optimizer.slots()) steps.push_back(static_cast<float>(slot.steps));
+  return steps;
+}
+
+constexpr char const* center_array = "loss/center";
+constexpr char const* steps_array = "optimizer/steps";
+
+/// An array that every rank has whole: rank 0 writes it.
+io::CheckpointPart whole_array(char const* name, std::vector<float> const& values, int rank) {
+  auto const all = std::span<float const>(values);
+  return {.name = name,
+          .shape = {static_cast<std::int64_t>(values.size())},
+          .offset = 0,
+          .values = rank == 0 ? all : all.first(0)};
+}
+
+io::CheckpointState run_state(Config const& config, Progress const& progress) {
+  return {.integers = {{"step", progress.step},
+                       {"batch_size", config.data.batch_size},
+                       {"dataset_size", progress.dataset_size},
+                       {"images_seen", progress.step * config.data.batch_size},
+                       {"seed", config.run.seed}},
+          .reals = {},
+          .texts = {{"method", config.method}, {"config", to_toml(config)}}};
+}
+
+/// Every array that a checkpoint of this run has, with its shape.
+template <class T>
+std::map<std::string, std::vector<std::int64_t>> expected_arrays(DinoStep<T>& step) {
+  std::map<std::string, std::vector<std::int64_t>> arrays;
+  for (auto const& group : array_groups(step)) {
+    for_each_array(step.student().store, group,
+                   [&](std::string const& name, HeldPart const& part, std::span<float>) {
+                     arrays[name] = *part.shape;
+                   });
+  }
+  arrays[center_array] = {step.loss().prototypes()};
+  arrays[steps_array] = {static_cast<std::int64_t>(step.optimizer().slots().size())};
+  return arrays;
+}
+
+/// \throws Error (usage) where the checkpoint cannot be continued by this configuration
+template <class T>
+void check_belongs(DinoStep<T>& step, Config const& config, std::string const& path,
+                   io::CheckpointSummary const& summary) {
+  auto const expected = expected_arrays(step);
+  std::size_t found = 0;
+  for (auto const& array : summary.arrays) {
+    auto const it = expected.find(array.name);
+    require(it != expected.end() && it->second == array.shape, ExitCode::usage,
+            "'{}' belongs to another model: its array {} [{}] is [{}] in this configuration. Go on "
+            "with the configuration of that run, or choose another run.dir",
+            path, array.name, fmt::join(array.shape, ", "),
+            it == expected.end() ? "missing" : fmt::format("{}", fmt::join(it->second, ", ")));
+    ++found;
+  }
+  require(found == expected.size(), ExitCode::usage,
+          "'{}' belongs to another model: it has {} arrays, this configuration {}. Choose another "
+          "run.dir",
+          path, found, expected.size());
+  auto const batch = summary.state.integers.find("batch_size");
+  require(batch == summary.state.integers.end() || batch->second == config.data.batch_size,
+          ExitCode::usage,
+          "'{}' was trained with data.batch_size={}, this configuration says {}: the place in the "
+          "data would be lost. Keep the batch size (run.micro_batch may change), or choose another "
+          "run.dir",
+          path, batch == summary.state.integers.end() ? 0 : batch->second, config.data.batch_size);
+}
+
+std::int64_t state_integer(io::CheckpointSummary const& summary, std::string const& path,
+                           std::string const& name) {
+  auto const it = summary.state.integers.find(name);
+  require(it != summary.state.integers.end(), ExitCode::input,
+          "'{}' has no state '{}': it is no checkpoint of a training run", path, name);
+  return it->second;
+}
+
+/// Reads one checkpoint that is known to be good into the step.
+template <class T>
+Progress load_checkpoint(DinoStep<T>& step, Config const& config, std::string const& path) {
+  auto const summary = io::read_checkpoint_summary(path);
+  check_belongs(step, config, path, summary);
+  std::vector<io::CheckpointRequest> requests;
+  for (auto const& group : array_groups(step)) {
+    for_each_array(step.student().store, group,
+                   [&](std::string name, HeldPart const& part, std::span<float> values) {
+                     requests.push_back({.name = std::move(name),
+                                         .shape = *part.shape,
+                                         .offset = part.in_parameter,
+                                         .values = values});
+                   });
+  }
+  io::read_checkpoint(path, requests);
+  step.loss().set_center(io::read_checkpoint_array(path, center_array));
+  auto const steps = io::read_checkpoint_array(path, steps_array);
+  for (std::size_t i = 0; i < steps.size(); ++i)
+    step.optimizer().set_steps(i, static_cast<std::int64_t>(steps[i]));
+  step.student().store.invalidate();
+  step.teacher().store.invalidate();
+  return {.step = state_integer(summary, path, "step"),
+          .dataset_size = state_integer(summary, path, "dataset_size")};
+}
+
+/// The steps of the run's checkpoints as rank 0 sees them, newest first.
+std::vector<std::int64_t> shared_checkpoint_list(Communicator const& world,
+                                                 std::string const& run_dir) {
+  std::string text;
+  on_rank_zero(world,
+               [&] { text = fmt::format("{}", fmt::join(io::list_checkpoints(run_dir), " ")); });
+  std::istringstream stream(world.broadcast_text(text));
+  return {std::istream_iterator<std::int64_t>(stream), {}};
+}
+
+}  // namespace
+
+template <class T>
+void save_checkpoint(DinoStep<T>& step, Config const& config, Progress const& progress) {
+  auto const& world = step.world();
+  auto const& store = step.student().store;
+  int const group_size = store.group().size();
+  std::vector<io::CheckpointPart> parts;
+  for (auto const& group : array_groups(step)) {
+    for_each_array(
+        store, group, [&](std::string name, HeldPart const& part, std::span<float> values) {
+          parts.push_back(written_share(std::move(name), part, values, world.rank() / group_size,
+                                        world.size() / group_size));
+        });
+  }
+  auto const center = step.loss().center();
+  auto const steps = optimizer_steps(step.optimizer());
+  parts.push_back(whole_array(center_array, center, world.rank()));
+  parts.push_back(whole_array(steps_array, steps, world.rank()));
+  auto const path = io::checkpoint_path(config.run.dir, progress.step);
+  io::write_checkpoint(world, path, parts, run_state(config, progress));
+  on_rank_zero(world, [&] {
+    io::publish_checkpoint(config.run.dir, progress.step, config.checkpoint.keep_last,
+                           config.checkpoint.keep_every);
+  });
+}
+
+template <class T>
+std::optional<Progress> load_newest_checkpoint(DinoStep<T>& step, Config const& config) {
+  auto const& world = step.world();
+  auto const steps = shared_checkpoint_list(world, config.run.dir);
+  std::string last_fault;
+  for (auto const number : steps) {
+    auto const path = io::checkpoint_path(config.run.dir, number);
+    auto const fault = io::find_checkpoint_fault(world, path);
+    if (!fault) {
+      if (!last_fault.empty() && world.rank() == 0)
+        log::warning("going on from the older checkpoint '{}'", path);
+      return load_checkpoint(step, config, path);
+    }
+    last_fault = *fault;
+    if (world.rank() == 0) log::warning("passing over a damaged checkpoint: {}", last_fault);
+  }
+  require(steps.empty(), ExitCode::input,
+          "all {} checkpoints of run.dir '{}' are damaged, the oldest: {}. Restore one, or choose "
+          "another run.dir to start anew",
+          steps.size(), config.run.dir, last_fault);
+  return std::nullopt;
+}
+
+template <class T>
+void load_model(shard::ParameterStore<T>& store, std::string const& path,
+                std::string const& group) {
+  std::vector<io::CheckpointRequest> requests;
+  ArrayGroup<T> const arrays{group + "/", [&](int u) { return store.master(u); }};
+  for_each_array(store, arrays,
+                 [&](std::string name, HeldPart const& part, std::span<float> values) {
+                   requests.push_back({.name = std::move(name),
+                                       .shape = *part.shape,
+                                       .offset = part.in_parameter,
+                                       .values = values});
+                 });
+  io::read_checkpoint(path, requests);
+  store.invalidate();
+}
+
+Config checkpoint_config(std::string const& path) {
+  auto const summary = io::read_checkpoint_summary(path);
+  auto const it = summary.state.texts.find("config");
+  require(it != summary.state.texts.end(), ExitCode::input,
+          "'{}' holds no configuration: it is no checkpoint of a training run", path);
+  return parse_config(it->second, path, {});
+}
+
+template void save_checkpoint(DinoStep<float>&, Config const&, Progress const&);
+template void save_checkpoint(DinoStep<bfloat16>&, Config const&, Progress const&);
+template std::optional<Progress> load_newest_checkpoint(DinoStep<float>&, Config const&);
+template std::optional<Progress> load_newest_checkpoint(DinoStep<bfloat16>&, Config const&);
+template void load_model(shard::ParameterStore<float>&, std::string const&, std::string const&);
+template void load_model(shard::ParameterStore<bfloat16>&, std::string const&, std::string const&);
+
+}  // namespace dino::train

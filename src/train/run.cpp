@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/run.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/log.hpp"
+#include "data/loader.hpp"
+#include "data/open_shards.hpp"
+#include "data/staging.hpp"
+#include "eval/features.hpp"
+#include "eval/knn_protocol.hpp"
+#include "io/metrics.hpp"
+#include "train/checkpointing.hpp"
+#include "train/drop_path.hpp"
+#include "train/progress.hpp"
+#include "train/run_directory.hpp"
+#include "train/slice.hpp"
+#include "train/stop.hpp"
+
+namespace dino::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+io::FileLocking file_locking(Config const& config) {
+  return config.data.file_locking ? io::FileLocking::yes : io::FileLocking::no;
+}
+
+io::ShardSet open_training_shards(Communicator const& world, Config const& config) {
+  auto set = open_shards(world, config.data.shards, file_locking(config));
+  return config.data.staging.empty() ? set : stage_shards(world, set, config.data.staging);
+}
+
+/// Lengths of a run in steps.
+struct Extent {
+  std::int64_t steps_per_epoch = 0, steps = 0;
+};
+
+Extent run_extent(Config const& config, std::int64_t images) {
+  require(images >= config.data.batch_size, ExitCode::usage,
+          "data.batch_size={} is larger than the data set of {} images in '{}'. Try "
+          "data.batch_size={}",
+          config.data.batch_size, images, config.data.shards, images);
+  auto const per_epoch = images / config.data.batch_size;
+  return {per_epoch, config.run.steps.value_or(config.run.epochs * per_epoch)};
+}
+
+/// One training run on this rank, from opening its data to its last checkpoint.
+template <class T>
+class Run {
+ public:
+  Run(Communicator const& world, Config const& config);
+  ExitCode operator()();
+
+ private:
+  void resume();
+  void start_loader();
+  StepResult one_step(StepSettings const& settings);
+  void record(StepSettings const& settings, StepResult const& result);
+  void report(StepSettings const& settings, StepResult const& result);
+  void evaluate();
+  void save();
+  bool finished() const { return progress_.step >= extent_.steps; }
+  bool at_stop() const {
+    return config_.run.stop_after_steps && progress_.step >= *config_.run.stop_after_steps;
+  }
+  bool chief() const { return world_.rank() == 0; }
+  double reserve_seconds() const { return 2 * rate_.seconds_per_step() + 1.5 * save_seconds_ + 1; }
+
+  Clock::time_point begin_ = Clock::now();
+  Communicator world_;
+  Config config_;
+  std::optional<RunDirectory> directory_;
+  bool polling_ = false;  ///< whether step_ exists
+  Space space_ = Host{.between = [this] {
+    if (polling_) step_.poll();
+  }};
+  io::ShardSet shards_;
+  Extent extent_;
+  BatchSlice slice_;
+  ModelShape shape_;
+  DinoStep<T> step_;
+  Arena arena_;
+  Progress progress_;
+  std::optional<Loader> loader_;
+  std::optional<io::MetricsWriter> metrics_;
+  std::optional<StopWatcher> stop_;
+  std::optional<std::string> stop_reason_;
+  RateMeter rate_;
+  double save_seconds_ = 0;
+  std::int64_t saved_step_ = -1;
+};
+
+/// The directory is locked before anything else is done. Collective.
+std::optional<RunDirectory> open_directory(Communicator const& world, Config const& config) {
+  std::optional<RunDirectory> directory;
+  on_rank_zero(world, [&] { directory.emplace(config.run.dir, config); });
+  return directory;
+}
+
+template <class T>
+Run<T>::Run(Communicator const& world, Config const& config)
+    : world_(world),
+      config_(config),
+      directory_(open_directory(world, config)),
+      shards_(open_training_shards(world, config)),
+      extent_(run_extent(config, shards_.size())),
+      slice_(rank_slice(world, config.data.batch_size, config.run.micro_batch)),
+      shape_(model_shape(config)),
+      step_(space_, world, make_strategy(config, world.size()), shape_,
+            config.dino.center_momentum),
+      arena_(space_, step_cost<T>(shape_, config.crops,
+                                  largest_micro_batch(world.size(), config.data.batch_size,
+                                                      config.run.micro_batch))
+                         .arena_bytes) {
+  polling_ = true;
+  stop_.emplace(chief() ? config.run.dir : std::string(), config.run.time_budget);
+}
+
+template <class T>
+void Run<T>::resume() {
+  auto const found = load_newest_checkpoint(step_, config_);
+  if (found) {
+    progress_ = *found;
+    saved_step_ = progress_.step;
+    if (chief()) log::info("going on from step {} of {}", progress_.step, extent_.steps);
+    if (chief() && progress_.dataset_size != shards_.size()) {
+      log::warning(
+          "the data set had {} images and has {} now: the order of samples differs from here",
+          progress_.dataset_size, shards_.size());
+    }
+  } else {
+    step_.initialize(static_cast<std::uint64_t>(config_.run.seed));
+  }
+  progress_.dataset_size = shards_.size();
+  on_rank_zero(world_,
+               [&] { metrics_.emplace(config_.run.dir + "/metrics.h5", progress_.step + 1); });
+  if (!found) save();  // the untrained model, and proof that checkpoints can be written at all
+}
+
+template <class T>
+void Run<T>::start_loader() {
+  loader_.emplace(shards_, Loader::Options{.data = config_.data,
+                                           .crops = config_.crops,
+                                           .seed = config_.run.seed,
+                                           .slice = slice_,
+                                           .first_step = progress_.step});
+}
+
+template <class T>
+StepResult Run<T>::one_step(StepSettings const& settings) {
+  auto const micro_batches = slice_.micro_batches;
+  auto const depth = shape_.backbone.depth;
+  step_.begin(config_.data.batch_size);
+  for (std::int64_t m = 0; m < micro_batches; ++m) {
+    auto batch = loader_->next();
+    std::vector<float> factors;
+    if (config_.student.drop_path_rate > 0) {
+      factors = drop_path_factors(config_.student.drop_path_rate, depth,
+                                  batch.global.count + batch.local.count, config_.run.seed,
+                                  batch.positions);
+    }
+    step_.micro_batch(arena_, crop_views(batch, factors, depth), settings,
+                      m + 1 == micro_batches ? DinoStep<T>::Last::yes : DinoStep<T>::Last::no);
+    loader_->recycle(std::move(batch));
+  }
+  stop_reason_ = stop_->reason(reserve_seconds());
+  return step_.finish(settings, progress_.step, stop_reason_.has_value());
+}
+
+template <class T>
+void Run<T>::record(StepSettings const& settings, StepResult const& result) {
+  if (!metrics_) return;
+  double squares = 0;
+  for (auto const norm : result.gradient_norms) squares += norm * norm;
+  metrics_->append_step(progress_.step,
+                        {{"loss", result.loss},
+                         {"lr", settings.lr},
+                         {"weight_decay", settings.weight_decay},
+                         {"momentum", settings.momentum},
+                         {"teacher_temperature", settings.teacher_temperature},
+                         {"teacher_entropy", result.teacher.entropy},
+                         {"prototypes_used", static_cast<double>(result.teacher.prototypes)},
+                         {"gradient_norm", std::sqrt(squares)},
+                         {"epoch", static_cast<double>(progress_.step) /
+                                       static_cast<double>(extent_.steps_per_epoch)},
+                         {"images_per_second", rate_.images_per_second()},
+                         {"data_wait_share", rate_.wait_share()}});
+}
+
+template <class T>
+void Run<T>::report(StepSettings const& settings, StepResult const& result) {
+  if (progress_.step % config_.run.log_every != 0 && !finished()) return;
+  if (chief()) {
+    show_progress({.step = progress_.step,
+                   .steps = extent_.steps,
+                   .epoch = static_cast<double>(progress_.step) /
+                            static_cast<double>(extent_.steps_per_epoch),
+                   .loss = result.loss,
+                   .lr = settings.lr,
+                   .images_per_second = rate_.images_per_second(),
+                   .wait_share = rate_.wait_share(),
+                   .seconds_left = rate_.seconds_per_step() *
+                                   static_cast<double>(extent_.steps - progress_.step)});
+  }
+  rate_.new_interval();
+}
+
+template <class T>
+void Run<T>::evaluate() {
+  auto const& e = config_.eval;
+  if (e.knn_every == 0 || (progress_.step % e.knn_every != 0 && !finished())) return;
+  auto const train = open_shards(world_, e.train_shards, file_locking(config_));
+  auto const test = open_shards(world_, e.test_shards, file_locking(config_));
+  require_same_classes(train, test);
+  FeatureOptions const options{.transform = {.resize_size = e.resize_size,
+                                             .crop_size = e.crop_size,
+                                             .mean = config_.crops.mean,
+                                             .std = config_.crops.std},
+                               .batch_size = e.batch_size,
+                               .workers = config_.data.workers};
+  auto& backbone = step_.teacher().backbone;
+  auto const results = knn_accuracy(
+      world_, extract_features(space_, world_, backbone, train, options),
+      extract_features(space_, world_, backbone, test, options), e.knn_k, e.knn_temperature);
+  std::map<std::string, double> values;
+  for (auto const& result : results) {
+    values[fmt::format("knn_top1_k{}", result.k)] = result.top1;
+    values[fmt::format("knn_top5_k{}", result.k)] = result.top5;
+    if (chief()) {
+      log::info("step {}: {}-NN of the teacher {:.2f} % top-1, {:.2f} % top-5", progress_.step,
+                result.k, result.top1, result.top5);
+    }
+  }
+  if (metrics_) metrics_->append_evaluation(progress_.step, values);
+}
+
+template <class T>
+void Run<T>::save() {
+  if (saved_step_ == progress_.step) return;
+  auto const begin = Clock::now();
+  save_checkpoint(step_, config_, progress_);
+  save_seconds_ = seconds_since(begin);
+  saved_step_ = progress_.step;
+  if (metrics_) metrics_->flush();
+}
+
+template <class T>
+ExitCode Run<T>::operator()() {
+  resume();
+  if (chief()) {
+    log::info("{} images, {} steps of {} images on {} ranks, started in {:.2f} s", shards_.size(),
+              extent_.steps, config_.data.batch_size, world_.size(), seconds_since(begin_));
+  }
+  if (!finished() && !at_stop()) start_loader();
+  bool stop = false;
+  while (!finished() && !at_stop() && !stop) {
+    auto const begin = Clock::now();
+    auto const waited = loader_->seconds_waited();
+    auto const settings =
+        settings_at(config_, progress_.step, extent_.steps_per_epoch, extent_.steps);
+    auto const result = one_step(settings);
+    stop = result.stop;
+    ++progress_.step;
+    rate_.add(config_.data.batch_size, seconds_since(begin), loader_->seconds_waited() - waited);
+    record(settings, result);
+    report(settings, result);
+    evaluate();
+    if (progress_.step % config_.checkpoint.every == 0) save();
+  }
+  save();
+  if (finished()) {
+    if (chief()) log::info("finished {} steps: {}/latest.h5", extent_.steps, config_.run.dir);
+    return ExitCode::finished;
+  }
+  if (stop_reason_) log::info("stopping: {}", *stop_reason_);
+  if (directory_) directory_->remove_stop_file();
+  if (chief())
+    log::info("saved step {} of {}; the same command goes on", progress_.step, extent_.steps);
+  return ExitCode::stopped;
+}
+
+}  // namespace
+
+ExitCode train(Communicator const& world, Config const& config) {
+  config.require_shards();
+  if (config.run.precision == "bf16") return Run<bfloat16>(world, config)();
+  return Run<float>(world, config)();
+}
+
+}  // namespace dino::train

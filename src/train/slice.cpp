@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/slice.hpp"
+
+#include <algorithm>
+
+namespace dino::train {
+namespace {
+
+/// Most images of one global batch that a rank has.
+std::int64_t largest_share(int ranks, std::int64_t batch_size) {
+  return (batch_size + ranks - 1) / ranks;
+}
+
+/// Micro-batches of a rank: the same number on all.
+std::int64_t micro_batches(int ranks, std::int64_t batch_size, std::optional<std::int64_t> micro) {
+  auto const largest = largest_share(ranks, batch_size);
+  auto const most = std::clamp<std::int64_t>(micro.value_or(largest), 1, largest);
+  return (largest + most - 1) / most;
+}
+
+}  // namespace
+
+BatchSlice rank_slice(Communicator const& world, std::int64_t batch_size,
+                      std::optional<std::int64_t> micro) {
+  auto const share = share_of(batch_size, world.rank(), world.size());
+  return {.begin = share.begin,
+          .end = share.end,
+          .micro_batches = micro_batches(world.size(), batch_size, micro)};
+}
+
+std::int64_t largest_micro_batch(int ranks, std::int64_t batch_size,
+                                 std::optional<std::int64_t> micro) {
+  auto const parts = micro_batches(ranks, batch_size, micro);
+  return (largest_share(ranks, batch_size) + parts - 1) / parts;
+}
+
+CropViews crop_views(CropBatch const& batch, std::vector<float> const& drop_path,
+                     std::int64_t depth) {
+  auto const images = [&](CropGroup const& group) {
+    return ImageView{group.pixels.data(), {group.count * batch.images, 3, group.size, group.size}};
+  };
+  CropViews views{
+      .images = batch.images, .global = images(batch.global), .local = {}, .drop_path = {}};
+  if (batch.local.count > 0) views.local = images(batch.local);
+  if (!drop_path.empty()) {
+    views.drop_path = {drop_path.data(),
+                       {2 * depth, (batch.global.count + batch.local.count) * batch.images}};
+  }
+  return views;
+}
+
+shard::Strategy make_strategy(Config const& config, int ranks) {
+  return shard::Strategy::named(config.shard.strategy, ranks, config.shard.group_size,
+                                static_cast<int>(config.shard.prefetch));
+}
+
+}  // namespace dino::train

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "config/config.hpp"
+#include "data/loader.hpp"
+#include "train/step.hpp"
+
+namespace dino::train {
+
+/// What this rank takes of each global batch, in micro-batches of at most `micro` images (unset:
+/// one).
+BatchSlice rank_slice(Communicator const& world, std::int64_t batch_size,
+                      std::optional<std::int64_t> micro);
+
+/// Most images that a micro-batch of any rank has.
+std::int64_t largest_micro_batch(int ranks, std::int64_t batch_size,
+                                 std::optional<std::int64_t> micro);
+
+/// Crops of a micro-batch as the step takes them; host pixels are used where they lie.
+/// \param drop_path  [2 depth, crops * images], or empty: none
+CropViews crop_views(CropBatch const& batch, std::vector<float> const& drop_path,
+                     std::int64_t depth);
+
+/// The strategy that a configuration names. \throws Error (usage)
+shard::Strategy make_strategy(Config const& config, int ranks);
+
+}  // namespace dino::train
