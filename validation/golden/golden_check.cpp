@@ -19,6 +19,7 @@ using dino::golden::Check;
 std::map<std::string_view, Check> const kinds{
     {"augment", dino::golden::check_augment},
     {"backbone", dino::golden::check_backbone},
+    {"eval", dino::golden::check_eval},
     {"head", dino::golden::check_head},
     {"loss", dino::golden::check_loss},
     {"rrc", dino::golden::check_rrc},

@@ -49,6 +49,7 @@ using Check = void (*)(GoldenFile const&, Report&);
 
 void check_augment(GoldenFile const& file, Report& report);
 void check_backbone(GoldenFile const& file, Report& report);
+void check_eval(GoldenFile const& file, Report& report);
 void check_head(GoldenFile const& file, Report& report);
 void check_loss(GoldenFile const& file, Report& report);
 void check_rrc(GoldenFile const& file, Report& report);
