@@ -121,4 +121,8 @@ ShardIndex read_shard_index(std::string const& path, IndexPart part, FileLocking
   }
 }
 
+ShardMetadata read_shard_metadata(std::string const& path) {
+  return read_shard_index(path, IndexPart::all, FileLocking::no).metadata;
+}
+
 }  // namespace dino::io

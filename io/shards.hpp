@@ -92,6 +92,9 @@ class ShardSet {
   std::shared_ptr<State const> state_;
 };
 
+/// What a shard says of itself. \throws Error (input) where its index is damaged
+ShardMetadata read_shard_metadata(std::string const& path);
+
 /// Re-reads a shard set: structure, checksums, and each image decoded. One line per fault.
 struct VerifyReport {
   std::int64_t files = 0, images = 0;
