@@ -71,8 +71,7 @@ jpeg_error_mgr* install(JpegErrors& errors) {
 
 class JpegReader {
  public:
-  explicit JpegReader(std::span<std::byte const> bytes) : bytes_(bytes) {
-    info_.err = install(errors_);
+  explicit JpegReader(std::span<std::byte const> bytes) : JpegReader(bytes, Opened::no) {
     check(open());
     require_sane_size(info_.image_width, info_.image_height);
     // Each 8 x 8 block takes at least one bit; sampling factors go up to 4 x 4.
@@ -124,6 +123,12 @@ class JpegReader {
 
  private:
   void check(bool good) const { require(good, ExitCode::input, "JPEG: {}", errors_.message); }
+
+  // The other constructor delegates to this one, so that its refusals run the destructor.
+  enum class Opened { no };
+  JpegReader(std::span<std::byte const> bytes, Opened) : bytes_(bytes) {
+    info_.err = install(errors_);
+  }
 
   bool open() {  // jumps
     if (setjmp(errors_.jump) != 0) return false;
