@@ -7,6 +7,7 @@ namespace dino::app {
 
 std::span<Command const> commands() {
   static constexpr std::array table{
+      Command{"synth", "write the embedded demo world as labelled shards", declare_synth},
       Command{"pack", "image folders or tars -> HDF5 shards; --verify checks a set", declare_pack},
       Command{"train", "train as a configuration says; resumes by itself", declare_train},
       Command{"features", "frozen features of a shard set -> HDF5", declare_features},
