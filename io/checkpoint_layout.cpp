@@ -81,16 +81,23 @@ hdf5::File create_file_in_memory(std::string const& path, std::int64_t metadata_
                                "lay out a checkpoint"));
 }
 
+/// Makes the groups that an array lies in: those that HDF5 makes by itself carry the time.
+void create_groups_above(hid_t file, std::string const& name) {
+  for (auto end = name.find('/'); end != std::string::npos; end = name.find('/', end + 1)) {
+    auto const group = name.substr(0, end);
+    if (H5Lexists(file, group.c_str(), H5P_DEFAULT) <= 0) hdf5::create_group(file, group);
+  }
+}
+
 /// Makes an array and tells where its contents lie; nothing is written there.
 std::int64_t create_array(hid_t file, CheckpointArray const& array) {
-  auto const link = hdf5::property_list(H5P_LINK_CREATE);
-  H5Pset_create_intermediate_group(link.get(), 1);
+  create_groups_above(file, array.name);
   auto const create = dataset_properties();
   H5Pset_alloc_time(create.get(), H5D_ALLOC_TIME_EARLY);
   H5Pset_fill_time(create.get(), H5D_FILL_TIME_NEVER);
   auto const space = hdf5::simple_space(array.shape);
   hdf5::Dataset const dataset(
-      hdf5_check(H5Dcreate2(file, array.name.c_str(), H5T_IEEE_F32LE, space.get(), link.get(),
+      hdf5_check(H5Dcreate2(file, array.name.c_str(), H5T_IEEE_F32LE, space.get(), H5P_DEFAULT,
                             create.get(), H5P_DEFAULT),
                  "make array '" + array.name + "'"));
   return element_count(array.shape) == 0 ? 0
