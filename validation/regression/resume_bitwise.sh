@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Twenty steps are ten steps, a stop and ten steps: the same losses and the same checkpoint, bit for
+# bit, in each precision and sharding strategy.
+. "$(dirname "$0")/common.sh"
+
+# check NAME RANKS key=value...
+check() {
+  local name=$1 ranks=$2
+  shift 2
+  mkdir -p "$name/whole" "$name/parts"
+  (cd "$name/whole" && expect 0 run "$ranks" $train "$@") || exit 1
+  cd "$name/parts" || exit 1
+  expect 75 run "$ranks" $train "$@" run.stop_after_steps=10
+  expect 0 run "$ranks" $train "$@"
+  says "going on from step 10 of 20"
+  cd ../..
+  "$tool" losses "$name/whole/run/metrics.h5" >"$name/whole/losses" || fail "no losses"
+  "$tool" losses "$name/parts/run/metrics.h5" >"$name/parts/losses" || fail "no losses"
+  [ "$(wc -l <"$name/whole/losses")" -eq 20 ] || fail "$name: not 20 losses"
+  cmp "$name/whole/losses" "$name/parts/losses" || fail "$name: losses differ"
+  cmp "$name"/{whole,parts}/run/checkpoint_000000020.h5 || fail "$name: checkpoints differ"
+  echo "$name: the same bits, last loss $(tail -1 "$name/whole/losses")"
+}
+
+check fp32_full 2
+check bf16_full 2 run.precision=bf16
+check fp32_grad_op 2 shard.strategy=grad_op
+check bf16_replicate 2 shard.strategy=replicate run.precision=bf16
+check fp32_hybrid 4 shard.strategy=hybrid shard.group_size=2
+check fp32_accumulation 2 run.micro_batch=2

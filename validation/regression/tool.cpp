@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the regression scripts cannot do by themselves: makes pictures, reads HDF5 files.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "io/checkpoint.hpp"
+#include "io/image.hpp"
+#include "io/metrics.hpp"
+#include "io/shards.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace dino;
+
+constexpr int classes = 4;
+constexpr int side = 40;
+
+/// Stripes whose direction and colour tell the class, under noise.
+io::Image striped_picture(int label, std::uint32_t& state) {
+  io::Image image{.width = side, .height = side, .pixels = {}};
+  for (int y = 0; y < side; ++y) {
+    for (int x = 0; x < side; ++x) {
+      int const along = label == 0 ? x : label == 1 ? y : label == 2 ? x + y : x - y + side;
+      for (int channel = 0; channel < 3; ++channel) {
+        state = state * 1664525U + 1013904223U;
+        int const stripe = along / 5 % 2 == 0 ? 60 : 140;
+        int const tint = channel == label % 3 ? 40 : 0;
+        image.pixels.push_back(static_cast<std::uint8_t>(stripe + tint + (state >> 26)));
+      }
+    }
+  }
+  return image;
+}
+
+std::string picture_name(int label, int number) {
+  return fmt::format("class{}/{:04}.jpg", label, number);
+}
+
+/// tool shards FOLDER COUNT SEED: two shards of labelled JPEGs.
+void make_shards(std::string const& folder, int count, std::uint32_t seed) {
+  fs::create_directories(folder);
+  io::ShardMetadata metadata{.class_names = {}, .source = "regression test"};
+  for (int label = 0; label < classes; ++label)
+    metadata.class_names.push_back(fmt::format("class{}", label));
+  int const split = (count + 1) / 2;
+  for (int begin = 0; begin < count; begin += split) {
+    io::ShardWriter writer(fmt::format("{}/shard_{:05}.h5", folder, begin / split), metadata);
+    for (int i = begin; i < std::min(begin + split, count); ++i) {
+      io::ShardImage image{.key = picture_name(i % classes, i), .width = side, .height = side};
+      image.bytes = io::encode_jpeg(striped_picture(i % classes, seed), 90);
+      image.label = i % classes;
+      writer.add(image);
+    }
+    writer.finish();
+  }
+}
+
+/// tool pictures FOLDER COUNT SEED: the same pictures as files, a folder per class.
+void make_pictures(std::string const& folder, int count, std::uint32_t seed) {
+  for (int i = 0; i < count; ++i) {
+    auto const path = fs::path(folder) / picture_name(i % classes, i);
+    fs::create_directories(path.parent_path());
+    auto const bytes = io::encode_jpeg(striped_picture(i % classes, seed), 90);
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<char const*>(bytes.data()), std::ssize(bytes));
+  }
+}
+
+/// tool losses METRICS: step and loss of every row, with all bits.
+void print_losses(std::string const& path) {
+  auto const table = io::read_metrics(path, "steps");
+  auto const& steps = table.at("step");
+  for (std::size_t i = 0; i < steps.size(); ++i)
+    std::printf("%.0f %a\n", steps[i], table.at("loss").at(i));
+}
+
+/// tool compare_losses METRICS METRICS: the worst relative difference. \throws Error unless the
+/// files have the same steps and all losses are finite
+double worst_loss_difference(std::string const& left, std::string const& right) {
+  auto const a = io::read_metrics(left, "steps");
+  auto const b = io::read_metrics(right, "steps");
+  require(a.at("step") == b.at("step") && !a.at("step").empty(), ExitCode::input,
+          "'{}' has {} steps, '{}' has {}, or not the same", left, a.at("step").size(), right,
+          b.at("step").size());
+  double worst = 0;
+  for (std::size_t i = 0; i < a.at("loss").size(); ++i) {
+    double const x = a.at("loss")[i];
+    double const y = b.at("loss")[i];
+    require(std::isfinite(x) && std::isfinite(y), ExitCode::input, "loss {} is not finite", i);
+    worst = std::max(worst, std::abs(x - y) / std::abs(x));
+  }
+  return worst;
+}
+
+/// tool compare_arrays FILE FILE: the worst difference of any value of two files of arrays
+/// (features, checkpoints). \throws Error unless they have the same arrays, all finite
+double worst_array_difference(std::string const& left, std::string const& right) {
+  auto const a = io::read_checkpoint_summary(left);
+  auto const b = io::read_checkpoint_summary(right);
+  require(a.arrays.size() == b.arrays.size(), ExitCode::input, "different numbers of arrays");
+  double worst = 0;
+  for (std::size_t i = 0; i < a.arrays.size(); ++i) {
+    auto const& name = a.arrays[i].name;
+    require(name == b.arrays[i].name && a.arrays[i].shape == b.arrays[i].shape, ExitCode::input,
+            "array '{}' is not in both", name);
+    auto const x = io::read_checkpoint_array(left, name);
+    auto const y = io::read_checkpoint_array(right, name);
+    for (std::size_t k = 0; k < x.size(); ++k) {
+      double const difference = std::abs(static_cast<double>(x[k]) - static_cast<double>(y[k]));
+      require(std::isfinite(difference), ExitCode::input, "'{}' is not finite", name);
+      worst = std::max(worst, difference);
+    }
+  }
+  return worst;
+}
+
+/// tool flip FILE OFFSET: inverts the byte at an offset; one below 0 counts from the end.
+void flip_byte(std::string const& path, long long offset) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  if (offset < 0) offset += static_cast<long long>(fs::file_size(path));
+  file.seekg(offset);
+  auto const byte = static_cast<char>(~file.get());
+  file.seekp(offset);
+  file.put(byte);
+  require(file.good(), ExitCode::input, "cannot change '{}'", path);
+}
+
+int run(std::vector<std::string> const& words) {
+  auto const& command = words.at(0);
+  auto const number = [&](std::size_t i) { return std::stoi(words.at(i)); };
+  if (command == "shards") {
+    make_shards(words.at(1), number(2), static_cast<std::uint32_t>(number(3)));
+  } else if (command == "pictures") {
+    make_pictures(words.at(1), number(2), static_cast<std::uint32_t>(number(3)));
+  } else if (command == "losses") {
+    print_losses(words.at(1));
+  } else if (command == "compare_losses") {
+    std::printf("%.3e\n", worst_loss_difference(words.at(1), words.at(2)));
+  } else if (command == "compare_arrays") {
+    std::printf("%.3e\n", worst_array_difference(words.at(1), words.at(2)));
+  } else if (command == "flip") {
+    flip_byte(words.at(1), std::stoll(words.at(2)));
+  } else {
+    fail(ExitCode::usage, "unknown command '{}'", command);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  return run({argv + 1, argv + argc});
+} catch (std::exception const& error) {
+  std::fprintf(stderr, "regression tool: %s\n", error.what());
+  return 1;
+}
