@@ -250,10 +250,12 @@ template <class T>
 void Run<T>::save() {
   if (saved_step_ == progress_.step) return;
   auto const begin = Clock::now();
+  // First: who is killed in between writes these rows again, as they lie behind the older
+  // checkpoint.
+  if (metrics_) metrics_->flush();
   save_checkpoint(step_, config_, progress_);
   save_seconds_ = seconds_since(begin);
   saved_step_ = progress_.step;
-  if (metrics_) metrics_->flush();
 }
 
 template <class T>
