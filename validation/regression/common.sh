@@ -10,6 +10,8 @@ dino=$DINO_EXECUTABLE
 fail() { echo "FAIL: $*"; [ -s log ] && tail -20 log; exit 1; }
 skip() { echo "[  SKIPPED ] $*"; exit 77; }
 
+# Ranks that wait leave the cores to those that work: tests share the machine.
+export OMPI_MCA_mpi_yield_when_idle=1
 # Everything lies in a folder of its own that begins empty. Numbers are read as in "C".
 export LC_ALL=C
 rm -rf scratch && mkdir scratch && cd scratch || exit 1
@@ -18,7 +20,34 @@ rm -rf scratch && mkdir scratch && cd scratch || exit 1
 run() { "${mpirun[@]}" "$@" >log 2>&1; }
 # start RANKS COMMAND...: the same in the background; $launcher is mpirun's process.
 start() { "${mpirun[@]}" "$@" >log 2>&1 & launcher=$!; }
-ranks_of_launcher() { ps -o pid= --ppid "$launcher" | tr -d ' '; }
+# pid_of_rank RANK: its process, under the launcher started last.
+pid_of_rank() {
+  local pid
+  for pid in $(ps -o pid= --ppid "$launcher"); do
+    tr '\0' '\n' <"/proc/$pid/environ" | grep -qx "OMPI_COMM_WORLD_RANK=$1" && echo "$pid"
+  done
+}
+# expect_abrupt_end PIDS: mpirun reports failure within 20 s, and none of its ranks lives on.
+expect_abrupt_end() {
+  local begin=$SECONDS pid
+  wait "$launcher" && fail "mpirun reported success after a rank was killed"
+  [ $((SECONDS - begin)) -le 20 ] || fail "mpirun took $((SECONDS - begin)) s to end"
+  for pid in "$@"; do wait_for "! kill -0 $pid 2>/dev/null" 5; done  # mpirun kills, the kernel takes a while
+}
+
+# Facts of a run directory.
+newest() { ls "$1" 2>/dev/null | sed -n 's/^checkpoint_0*\([0-9]*[0-9]\)\.h5$/\1/p' | sort -n | tail -1; }
+expect_valid() { "$dino" info "$1" | grep -q "^checksums: all right" || fail "$1 is damaged"; }
+expect_nothing_unfinished() {
+  local left
+  left=$(find "$1" -name '*unfinished*')
+  [ -z "$left" ] || fail "left over: $left"
+}
+# expect_same_losses RUN RUN: all of them, bit for bit.
+expect_same_losses() {
+  "$tool" losses "$1/metrics.h5" >losses_a && "$tool" losses "$2/metrics.h5" >losses_b || fail "no losses"
+  [ -s losses_a ] && cmp losses_a losses_b || fail "the losses of $1 and $2 differ"
+}
 
 # expect CODE COMMAND...: fails unless the command ends with this exit code.
 expect() {
@@ -29,9 +58,9 @@ expect() {
 }
 # says TEXT: fails unless the last log contains it.
 says() { grep -qF -- "$1" log || fail "the log does not say: $1"; }
-# wait_for CONDITION: up to 40 s.
+# wait_for CONDITION [SECONDS]: 40 s unless told.
 wait_for() {
-  for _ in $(seq 4000); do eval "$1" && return; sleep .01; done
+  for _ in $(seq $((${2:-40} * 100))); do eval "$1" && return; sleep .01; done
   fail "never came true: $1"
 }
 

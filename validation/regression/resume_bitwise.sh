@@ -15,12 +15,10 @@ check() {
   expect 0 run "$ranks" $train "$@"
   says "going on from step 10 of 20"
   cd ../..
-  "$tool" losses "$name/whole/run/metrics.h5" >"$name/whole/losses" || fail "no losses"
-  "$tool" losses "$name/parts/run/metrics.h5" >"$name/parts/losses" || fail "no losses"
-  [ "$(wc -l <"$name/whole/losses")" -eq 20 ] || fail "$name: not 20 losses"
-  cmp "$name/whole/losses" "$name/parts/losses" || fail "$name: losses differ"
+  expect_same_losses "$name"/{whole,parts}/run
+  [ "$(wc -l <losses_a)" -eq 20 ] || fail "$name: not 20 losses"
   cmp "$name"/{whole,parts}/run/checkpoint_000000020.h5 || fail "$name: checkpoints differ"
-  echo "$name: the same bits, last loss $(tail -1 "$name/whole/losses")"
+  echo "$name: the same bits, last loss $(tail -1 losses_a)"
 }
 
 check fp32_full 2
