@@ -18,6 +18,23 @@ void GeluBackward<T>::check() const {
   require_extents("GeluBackward", "dx", dx, x.extents());
 }
 
+template <class T>
+void SwigluForward<T>::check() const {
+  require_extents("SwigluForward", "x", x, {y.extent(0), 2 * y.extent(1)});
+  require_extents("SwigluForward", "y", y, y.extents());
+}
+
+template <class T>
+void SwigluBackward<T>::check() const {
+  require_extents("SwigluBackward", "dy", dy, dy.extents());
+  require_extents("SwigluBackward", "x", x, {dy.extent(0), 2 * dy.extent(1)});
+  require_extents("SwigluBackward", "dx", dx, x.extents());
+}
+
+template struct SwigluForward<float>;
+template struct SwigluForward<bfloat16>;
+template struct SwigluBackward<float>;
+template struct SwigluBackward<bfloat16>;
 template struct GeluForward<float>;
 template struct GeluForward<bfloat16>;
 template struct GeluBackward<float>;

@@ -21,9 +21,31 @@ struct GeluBackward {
   void check() const;
 };
 
+/// y = silu(gate) ⊙ linear with x = [gate | linear] and silu(z) = z σ(z). Source: Shazeer 2020,
+/// arXiv:2002.05202; method.md 1.2 (v2's packed form; v3's two matrices give the same layout).
+template <class T>
+struct SwigluForward {
+  View<T const, 2> x;  ///< [T, 2 H]
+  View<T, 2> y;        ///< [T, H], must not alias x
+  void check() const;
+};
+
+/// dx = [dy ⊙ linear ⊙ silu'(gate) | dy ⊙ silu(gate)], silu'(z) = σ(z)(1 + z(1 - σ(z))).
+template <class T>
+struct SwigluBackward {
+  View<T const, 2> dy;  ///< [T, H]
+  View<T const, 2> x;   ///< [T, 2 H]
+  View<T, 2> dx;        ///< [T, 2 H], may alias x
+  void check() const;
+};
+
 template <class T>
 void execute(Host const& host, GeluForward<T> const& op);
 template <class T>
 void execute(Host const& host, GeluBackward<T> const& op);
+template <class T>
+void execute(Host const& host, SwigluForward<T> const& op);
+template <class T>
+void execute(Host const& host, SwigluBackward<T> const& op);
 
 }  // namespace dino

@@ -12,9 +12,17 @@ void require_layout(char const* operation, TokenLayout const* layout) {
   require(layout != nullptr, ExitCode::bug, "{}: layout is missing", operation);
 }
 
-void require_class_token_only(char const* operation, Segment const& segment) {
-  require(segment.prefix == 1, ExitCode::bug,
-          "{}: a segment has {} tokens before its patches, expected 1", operation, segment.prefix);
+/// Registers are the tokens of the prefix but the class token; a mask is whole or missing.
+template <class Registers, class MaskToken>
+void require_extra_tokens(char const* operation, Segment const& segment, std::int64_t width,
+                          Registers const& registers, MaskToken const& mask_token,
+                          View<std::uint8_t const, 1> masked) {
+  require(segment.prefix >= 1, ExitCode::bug, "{}: a segment has no class token", operation);
+  require_extents_or_none(operation, "registers", registers, {segment.prefix - 1, width});
+  require(segment.prefix == 1 || segment.images == 0 || !registers.empty(), ExitCode::bug,
+          "{}: {} registers are missing", operation, segment.prefix - 1);
+  require_extents_or_none(operation, "masked", masked, {segment.images * segment.patches()});
+  if (!masked.empty()) require_extents(operation, "mask_token", mask_token, {width});
 }
 
 /// Side of the square grid that `positions` rows (class token and grid) stand for.
@@ -54,7 +62,7 @@ void PatchGather<T>::check() const {
 template <class T>
 void TokensAssemble<T>::check() const {
   auto const width = tokens.extent(1);
-  require_class_token_only("TokensAssemble", segment);
+  require_extra_tokens("TokensAssemble", segment, width, registers, mask_token, masked);
   require_extents("TokensAssemble", "tokens", tokens, {segment.rows(), width});
   require_extents("TokensAssemble", "patches", patches,
                   {segment.images * segment.patches(), width});
@@ -65,7 +73,7 @@ void TokensAssemble<T>::check() const {
 template <class T>
 void TokensAssembleBackward<T>::check() const {
   auto const width = dtokens.extent(1);
-  require_class_token_only("TokensAssembleBackward", segment);
+  require_extra_tokens("TokensAssembleBackward", segment, width, dregisters, dmask_token, masked);
   require_extents("TokensAssembleBackward", "dtokens", dtokens, {segment.rows(), width});
   require_extents("TokensAssembleBackward", "dpatches", dpatches,
                   {segment.images * segment.patches(), width});
@@ -110,23 +118,6 @@ void ClassTokenScatter<T>::check() const {
   require_extents("ClassTokenScatter", "rows", rows, {layout->images(), width});
 }
 
-template <class T>
-void ResidualAdd<T>::check() const {
-  require_layout("ResidualAdd", layout);
-  require_extents("ResidualAdd", "x", x, {layout->rows(), x.extent(1)});
-  require_extents("ResidualAdd", "branch", branch, x.extents());
-  require_extents("ResidualAdd", "y", y, x.extents());
-  require_extents_or_none("ResidualAdd", "scale", scale, {layout->images()});
-}
-
-template <class T>
-void ScaleImages<T>::check() const {
-  require_layout("ScaleImages", layout);
-  require_extents("ScaleImages", "x", x, {layout->rows(), x.extent(1)});
-  require_extents("ScaleImages", "y", y, x.extents());
-  require_extents("ScaleImages", "scale", scale, {layout->images()});
-}
-
 template struct PatchGather<float>;
 template struct PatchGather<bfloat16>;
 template struct TokensAssemble<float>;
@@ -139,9 +130,5 @@ template struct ClassTokenGather<float>;
 template struct ClassTokenGather<bfloat16>;
 template struct ClassTokenScatter<float>;
 template struct ClassTokenScatter<bfloat16>;
-template struct ResidualAdd<float>;
-template struct ResidualAdd<bfloat16>;
-template struct ScaleImages<float>;
-template struct ScaleImages<bfloat16>;
 
 }  // namespace dino

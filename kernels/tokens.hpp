@@ -48,13 +48,18 @@ struct PatchGather {
   void check() const;
 };
 
-/// One segment's tokens: the class token and each patch embedding, plus their positions.
-/// Source: method.md 1.3 (v1: no registers).
+/// One segment's tokens: the class token and each patch embedding plus their positions; registers,
+/// which have none, between them. The embedding of a masked patch is replaced by the mask token
+/// before its position is added. Source: method.md 1.3.
 template <class T>
 struct TokensAssemble {
   View<T const, 2> patches;      ///< [images * patches, D]
   View<T const, 1> class_token;  ///< [D]
-  View<T const, 2> positions;    ///< [1 + patches, D], for this segment's grid
+  View<T const, 2> registers;    ///< [segment.prefix - 1, D]
+  View<T const, 1> mask_token;   ///< [D]; needed where there are masks
+  /// [images * patches], 1: masked; or empty: none is.
+  View<std::uint8_t const, 1> masked;
+  View<T const, 2> positions;  ///< [1 + patches, D], for this segment's grid
   Segment segment;
   View<T, 2> tokens;  ///< [segment.rows(), D]
   void check() const;
@@ -64,9 +69,12 @@ struct TokensAssemble {
 template <class T>
 struct TokensAssembleBackward {
   View<T const, 2> dtokens;  ///< [segment.rows(), D]
+  View<std::uint8_t const, 1> masked;
   Segment segment;
-  View<T, 2> dpatches;          ///< [images * patches, D], overwritten
+  View<T, 2> dpatches;          ///< [images * patches, D], overwritten; 0 where masked
   View<float, 1> dclass_token;  ///< [D], added to
+  View<float, 2> dregisters;    ///< [segment.prefix - 1, D], added to
+  View<float, 1> dmask_token;   ///< [D], added to; needed where there are masks
   View<float, 2> dpositions;    ///< [1 + patches, D], overwritten
   void check() const;
 };
@@ -109,27 +117,6 @@ struct ClassTokenScatter {
   void check() const;
 };
 
-/// y = x + scale[image] * branch: the residual connection with per-sample drop path.
-/// Source: method.md 1.8 (v1); the scale is 0 or 1/(1-r).
-template <class T>
-struct ResidualAdd {
-  View<T const, 2> x, branch;  ///< [layout.rows(), D]
-  View<float const, 1> scale;  ///< [layout.images()], or empty: all one
-  TokenLayout const* layout = nullptr;
-  View<T, 2> y;  ///< [layout.rows(), D], may alias x
-  void check() const;
-};
-
-/// y = scale[image] * x: gradient of the branch of ResidualAdd.
-template <class T>
-struct ScaleImages {
-  View<T const, 2> x;          ///< [layout.rows(), D]
-  View<float const, 1> scale;  ///< [layout.images()]
-  TokenLayout const* layout = nullptr;
-  View<T, 2> y;  ///< [layout.rows(), D], may alias x
-  void check() const;
-};
-
 template <class T>
 void execute(Host const& host, PatchGather<T> const& op);
 template <class T>
@@ -143,9 +130,5 @@ template <class T>
 void execute(Host const& host, ClassTokenGather<T> const& op);
 template <class T>
 void execute(Host const& host, ClassTokenScatter<T> const& op);
-template <class T>
-void execute(Host const& host, ResidualAdd<T> const& op);
-template <class T>
-void execute(Host const& host, ScaleImages<T> const& op);
 
 }  // namespace dino

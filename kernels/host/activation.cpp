@@ -39,6 +39,46 @@ void execute(Host const&, GeluBackward<T> const& op) {
                        });
 }
 
+template <class T>
+void execute(Host const&, SwigluForward<T> const& op) {
+  auto const width = op.y.extent(1);
+  host::parallel_rows(op.y.extent(0), [=](std::int64_t row) {
+    auto const* const gate = op.x.row(row);
+    auto const* const linear = gate + width;
+    auto* const y = op.y.row(row);
+#pragma omp simd
+    for (std::int64_t i = 0; i < width; ++i) {
+      auto const z = static_cast<float>(gate[i]);
+      host::store(y[i], z * host::sigmoid_simd(z) * static_cast<float>(linear[i]));
+    }
+  });
+}
+
+template <class T>
+void execute(Host const&, SwigluBackward<T> const& op) {
+  auto const width = op.dy.extent(1);
+  host::parallel_rows(op.dy.extent(0), [=](std::int64_t row) {
+    auto const* const gate = op.x.row(row);
+    auto const* const linear = gate + width;
+    auto const* const dy = op.dy.row(row);
+    auto* const dgate = op.dx.row(row);
+    auto* const dlinear = dgate + width;
+#pragma omp simd
+    for (std::int64_t i = 0; i < width; ++i) {
+      auto const z = static_cast<float>(gate[i]);
+      auto const g = static_cast<float>(dy[i]);
+      auto const l = static_cast<float>(linear[i]);
+      float const s = host::sigmoid_simd(z);
+      host::store(dgate[i], g * l * s * (1.0F + z * (1.0F - s)));
+      host::store(dlinear[i], g * z * s);
+    }
+  });
+}
+
+template void execute(Host const&, SwigluForward<float> const&);
+template void execute(Host const&, SwigluForward<bfloat16> const&);
+template void execute(Host const&, SwigluBackward<float> const&);
+template void execute(Host const&, SwigluBackward<bfloat16> const&);
 template void execute(Host const&, GeluForward<float> const&);
 template void execute(Host const&, GeluForward<bfloat16> const&);
 template void execute(Host const&, GeluBackward<float> const&);

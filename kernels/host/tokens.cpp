@@ -8,28 +8,12 @@ namespace dino {
 
 namespace {
 
-/// f(image of the layout, row of the packed matrix) for every token of every segment.
-template <class F>
-void for_token_rows(TokenLayout const& layout, F const& f) {
-  for (auto const& segment : layout.segments()) {
-    host::parallel_rows(segment.rows(), [=](std::int64_t i) {
-      f(segment.first_image + i / segment.tokens(), segment.first_row + i);
-    });
-  }
-}
-
 /// y = a + b, value by value.
 template <class T>
 void add_rows(T const* a, T const* b, T* y, std::int64_t width) {
 #pragma omp simd
   for (std::int64_t d = 0; d < width; ++d)
     host::store(y[d], static_cast<float>(a[d]) + static_cast<float>(b[d]));
-}
-
-template <class T>
-void scale_row(T const* x, float factor, T* y, std::int64_t width) {
-#pragma omp simd
-  for (std::int64_t d = 0; d < width; ++d) host::store(y[d], factor * static_cast<float>(x[d]));
 }
 
 /// y += a x in float32.
@@ -63,32 +47,59 @@ void execute(Host const&, PatchGather<T> const& op) {
 template <class T>
 void execute(Host const&, TokensAssemble<T> const& op) {
   auto const width = op.tokens.extent(1), per_image = op.segment.tokens(),
-             patches = op.segment.patches();
+             patches = op.segment.patches(), prefix = op.segment.prefix;
   host::parallel_rows(op.tokens.extent(0), [=](std::int64_t row) {
     auto const image = row / per_image, token = row % per_image;
-    auto const* const content =
-        token == 0 ? op.class_token.data() : op.patches.row(image * patches + token - 1);
-    add_rows(content, op.positions.row(token), op.tokens.row(row), width);
+    auto* const out = op.tokens.row(row);
+    if (token > 0 && token < prefix) {
+      auto const* const from = op.registers.row(token - 1);
+      std::copy(from, from + width, out);
+      return;
+    }
+    auto const patch = image * patches + token - prefix;
+    auto const* content = op.class_token.data();
+    if (token > 0) {
+      bool const masked = !op.masked.empty() && op.masked[patch] != 0;
+      content = masked ? op.mask_token.data() : op.patches.row(patch);
+    }
+    add_rows(content, op.positions.row(token == 0 ? 0 : token - prefix + 1), out, width);
   });
 }
 
 template <class T>
 void execute(Host const&, TokensAssembleBackward<T> const& op) {
   auto const width = op.dtokens.extent(1), per_image = op.segment.tokens(),
-             patches = op.segment.patches();
+             patches = op.segment.patches(), prefix = op.segment.prefix;
   auto const images = op.segment.images;
+  bool const masks = !op.masked.empty();
   host::parallel_rows(images * patches, [=](std::int64_t row) {
-    auto const* const from = op.dtokens.row(row / patches * per_image + 1 + row % patches);
-    std::copy(from, from + width, op.dpatches.row(row));
-  });
-  host::parallel_rows(1 + patches, [=](std::int64_t token) {
-    auto* const sum = op.dpositions.row(token);
-    std::fill(sum, sum + width, 0.0F);
-    for (std::int64_t image = 0; image < images; ++image) {
-      add_scaled(1.0F, op.dtokens.row(image * per_image + token), sum, width);
+    auto* const out = op.dpatches.row(row);
+    auto const* const from = op.dtokens.row(row / patches * per_image + prefix + row % patches);
+    if (masks && op.masked[row] != 0) {
+      std::fill(out, out + width, T{});
+    } else {
+      std::copy(from, from + width, out);
     }
   });
+  auto const add_over_images = [=](std::int64_t token, float* sum) {
+    for (std::int64_t image = 0; image < images; ++image)
+      add_scaled(1.0F, op.dtokens.row(image * per_image + token), sum, width);
+  };
+  host::parallel_rows(1 + patches, [=](std::int64_t position) {
+    auto* const sum = op.dpositions.row(position);
+    std::fill(sum, sum + width, 0.0F);
+    add_over_images(position == 0 ? 0 : position - 1 + prefix, sum);
+  });
+  if (!op.dregisters.empty()) {
+    host::parallel_rows(prefix - 1,
+                        [=](std::int64_t i) { add_over_images(1 + i, op.dregisters.row(i)); });
+  }
   if (width > 0) add_scaled(1.0F, op.dpositions.row(0), op.dclass_token.data(), width);
+  for (std::int64_t row = 0; masks && row < images * patches; ++row) {
+    if (op.masked[row] == 0) continue;
+    add_scaled(1.0F, op.dtokens.row(row / patches * per_image + prefix + row % patches),
+               op.dmask_token.data(), width);
+  }
 }
 
 template <class T>
@@ -163,30 +174,6 @@ void execute(Host const&, ClassTokenScatter<T> const& op) {
   }
 }
 
-template <class T>
-void execute(Host const&, ResidualAdd<T> const& op) {
-  auto const width = op.x.extent(1);
-  bool const scaled = !op.scale.empty();
-  for_token_rows(*op.layout, [=](std::int64_t image, std::int64_t row) {
-    float const factor = scaled ? op.scale[image] : 1.0F;
-    auto const* const x = op.x.row(row);
-    auto const* const branch = op.branch.row(row);
-    auto* const y = op.y.row(row);
-#pragma omp simd
-    for (std::int64_t d = 0; d < width; ++d) {
-      host::store(y[d], static_cast<float>(x[d]) + factor * static_cast<float>(branch[d]));
-    }
-  });
-}
-
-template <class T>
-void execute(Host const&, ScaleImages<T> const& op) {
-  auto const width = op.x.extent(1);
-  for_token_rows(*op.layout, [=](std::int64_t image, std::int64_t row) {
-    scale_row(op.x.row(row), op.scale[image], op.y.row(row), width);
-  });
-}
-
 template void execute(Host const&, PatchGather<float> const&);
 template void execute(Host const&, PatchGather<bfloat16> const&);
 template void execute(Host const&, TokensAssemble<float> const&);
@@ -199,9 +186,5 @@ template void execute(Host const&, ClassTokenGather<float> const&);
 template void execute(Host const&, ClassTokenGather<bfloat16> const&);
 template void execute(Host const&, ClassTokenScatter<float> const&);
 template void execute(Host const&, ClassTokenScatter<bfloat16> const&);
-template void execute(Host const&, ResidualAdd<float> const&);
-template void execute(Host const&, ResidualAdd<bfloat16> const&);
-template void execute(Host const&, ScaleImages<float> const&);
-template void execute(Host const&, ScaleImages<bfloat16> const&);
 
 }  // namespace dino

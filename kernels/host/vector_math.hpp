@@ -28,6 +28,11 @@ inline float exp_simd(float x) {
   return p * std::bit_cast<float>(exponent);
 }
 
+/// σ(x) = 1 / (1 + e⁻ˣ); NaN stays NaN.
+inline float sigmoid_simd(float x) {
+  return 1.0F / (1.0F + exp_simd(-x));
+}
+
 /// ln x for normal x > 0, absolute error below 3e-7 where |ln x| < 2, relative beyond.
 /// ln(2ⁿ m) = n ln 2 + 2 artanh((m-1)/(m+1)) with m in [√½, √2).
 inline float log_simd(float x) {

@@ -15,6 +15,31 @@ using shard::Init;
 using shard::Pass;
 using shard::Trained;
 
+namespace {
+
+shard::UnitSpec last_layer_unit(DinoHeadShape const& s, std::string const& prefix) {
+  if (!s.weight_norm) {
+    return {prefix,
+            {{.name = "last_layer.weight",
+              .shape = {s.out_dim, s.bottleneck_dim},
+              .init = Init::trunc_normal(),
+              .last_layer = true}}};
+  }
+  auto const bound = static_cast<float>(1.0 / std::sqrt(static_cast<double>(s.bottleneck_dim)));
+  return {prefix,
+          {{.name = "last_layer.weight_g",
+            .shape = {s.out_dim, 1},
+            .init = Init::ones(),
+            .trained = s.norm_last_layer ? Trained::no : Trained::yes,
+            .last_layer = true},
+           {.name = "last_layer.weight_v",
+            .shape = {s.out_dim, s.bottleneck_dim},
+            .init = Init::uniform(bound),
+            .last_layer = true}}};
+}
+
+}  // namespace
+
 std::vector<shard::UnitSpec> dino_head_units(DinoHeadShape const& s, std::string const& prefix) {
   shard::UnitSpec mlp{prefix, {}};
   for (std::int64_t i = 0; i < s.nlayers; ++i) {
@@ -26,18 +51,7 @@ std::vector<shard::UnitSpec> dino_head_units(DinoHeadShape const& s, std::string
     mlp.parameters.push_back(
         {.name = name + ".bias", .shape = {out}, .init = Init::zeros(), .decay = Decay::no});
   }
-  auto const bound = static_cast<float>(1.0 / std::sqrt(static_cast<double>(s.bottleneck_dim)));
-  shard::UnitSpec last{prefix,
-                       {{.name = "last_layer.weight_g",
-                         .shape = {s.out_dim, 1},
-                         .init = Init::ones(),
-                         .trained = s.norm_last_layer ? Trained::no : Trained::yes,
-                         .last_layer = true},
-                        {.name = "last_layer.weight_v",
-                         .shape = {s.out_dim, s.bottleneck_dim},
-                         .init = Init::uniform(bound),
-                         .last_layer = true}}};
-  return {std::move(mlp), std::move(last)};
+  return {std::move(mlp), last_layer_unit(s, prefix)};
 }
 
 template <class T>
@@ -91,18 +105,49 @@ View<float, 2> DinoHead<T>::forward(Arena& arena, View<T const, 2> x, Keep keep)
   auto const u = arena.take<T, 2>(z.extents());
   norm_ = arena.take<float, 1>({rows});
   run(space_, L2NormalizeForward<T>{.x = z, .y = u, .norm = norm_, .eps = shape_.normalize_eps});
-  auto const p = store_.gather(last_unit_, Pass::forward);
-  auto const weight = arena.take<T, 2>({shape_.out_dim, shape_.bottleneck_dim});
-  run(space_, WeightNormForward<T>{.g = p.matrix("last_layer.weight_g"),
-                                   .v = p.matrix("last_layer.weight_v"),
-                                   .weight = weight});
+  auto const weight = prototypes(arena);
   run(space_, LinearForward<T, float>{.x = u, .weight = weight, .bias = {}, .y = logits});
-  store_.release(last_unit_, Pass::forward);
   bottleneck_ = z;
   normalized_ = u;
   prototypes_ = weight;
   if (keep == Keep::no) arena.release(mark);
   return logits;
+}
+
+/// The prototypes [K, bottleneck_dim] on the arena.
+template <class T>
+View<T const, 2> DinoHead<T>::prototypes(Arena& arena) {
+  auto const p = store_.gather(last_unit_, Pass::forward);
+  auto const weight = arena.take<T, 2>({shape_.out_dim, shape_.bottleneck_dim});
+  if (shape_.weight_norm) {
+    run(space_, WeightNormForward<T>{.g = p.matrix("last_layer.weight_g"),
+                                     .v = p.matrix("last_layer.weight_v"),
+                                     .weight = weight});
+  } else {
+    run(space_, Cast<T, T>{.x = p.vector("last_layer.weight"), .y = weight.flat()});
+  }
+  store_.release(last_unit_, Pass::forward);
+  return weight;
+}
+
+/// Adds the gradient of the last layer's parameters, given that of the prototypes.
+template <class T>
+void DinoHead<T>::prototypes_backward(View<float const, 2> dweight, typename Store::Last last) {
+  auto const p = store_.gather(last_unit_, Pass::backward);
+  auto const g = store_.gradient(last_unit_);
+  if (shape_.weight_norm) {
+    run(space_,
+        WeightNormBackward<T>{
+            .dweight = dweight,
+            .g = p.matrix("last_layer.weight_g"),
+            .v = p.matrix("last_layer.weight_v"),
+            .dg = shape_.norm_last_layer ? View<float, 2>{} : g.matrix("last_layer.weight_g"),
+            .dv = g.matrix("last_layer.weight_v")});
+  } else {
+    run(space_, Axpy<float>{.a = 1, .x = dweight.flat(), .y = g.vector("last_layer.weight")});
+  }
+  store_.reduce(last_unit_, last);
+  store_.release(last_unit_, Pass::backward);
 }
 
 template <class T>
@@ -118,17 +163,7 @@ View<T, 2> DinoHead<T>::backward(Arena& arena, View<T const, 2> dlogits,
     run(space_, Fill<float>{.y = dweight.flat()});
     run(space_,
         LinearBackwardWeight<T>{.x = normalized_, .dy = dlogits, .dweight = dweight, .dbias = {}});
-    auto const p = store_.gather(last_unit_, Pass::backward);
-    auto const g = store_.gradient(last_unit_);
-    run(space_,
-        WeightNormBackward<T>{
-            .dweight = dweight,
-            .g = p.matrix("last_layer.weight_g"),
-            .v = p.matrix("last_layer.weight_v"),
-            .dg = shape_.norm_last_layer ? View<float, 2>{} : g.matrix("last_layer.weight_g"),
-            .dv = g.matrix("last_layer.weight_v")});
-    store_.reduce(last_unit_, last);
-    store_.release(last_unit_, Pass::backward);
+    prototypes_backward(dweight, last);
   }
   run(space_,
       L2NormalizeBackward<T>{

@@ -17,6 +17,7 @@ struct DinoHeadShape {
   std::int64_t bottleneck_dim = 256;
   std::int64_t out_dim = 65536;  ///< K prototypes
   std::int64_t nlayers = 3;      ///< linear layers before the prototypes, >= 1
+  bool weight_norm = true;       ///< prototypes are g v / ‖v‖ (v1, v2); else a plain matrix (v3)
   bool norm_last_layer = true;   ///< the prototypes' norms weight_g are frozen at 1
   float normalize_eps = 1e-12F;
 };
@@ -24,7 +25,7 @@ struct DinoHeadShape {
 /// The parameter table: the MLP and the weight-normalised last layer are a unit each.
 std::vector<shard::UnitSpec> dino_head_units(DinoHeadShape const& shape, std::string const& prefix);
 
-/// MLP with GELU, L2 normalisation, weight-normalised linear layer without bias.
+/// MLP with GELU, L2 normalisation, (weight-normalised) linear layer without bias.
 template <class T>
 class DinoHead {
  public:
@@ -47,6 +48,8 @@ class DinoHead {
   std::string layer_name(std::int64_t layer) const;
   std::int64_t layer_width(std::int64_t layer) const;  ///< of the output of linear layer `layer`
   View<T, 2> mlp(Arena& arena, View<T const, 2> x, Keep keep);
+  View<T const, 2> prototypes(Arena& arena);
+  void prototypes_backward(View<float const, 2> dweight, typename Store::Last last);
   View<T, 2> mlp_backward(Arena& arena, View<T, 2> dz, typename Store::Last last);
 
   Space space_;

@@ -8,10 +8,12 @@ namespace dino {
 /// How a learned grid of positions is resampled to another size. Source: method.md 1.4.
 struct PositionInterpolation {
   double offset = 0.1;  ///< added to the new size before its ratio to the old one is taken; 0: none
+  bool antialias = false;  ///< filter that widens when the grid shrinks, A = -0.5; else 4 taps
 };
 
-/// Weights [n, m] of the bicubic resampling of m samples to n along one axis (Keys kernel, A =
-/// -0.75, four taps, border replicated, align_corners false). Source: Keys 1981,
+/// Weights [n, m] of the bicubic resampling of m samples to n along one axis (Keys kernel,
+/// align_corners false): A = -0.75, four taps, border replicated; with antialias A = -0.5, over the
+/// support of the wider grid, normalised. Source: Keys 1981,
 /// doi:10.1109/TASSP.1981.1163711; method.md 1.4.
 std::vector<float> position_weights(std::int64_t m, std::int64_t n,
                                     PositionInterpolation const& interpolation);

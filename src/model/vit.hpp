@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -15,6 +16,12 @@
 
 namespace dino {
 
+/// Form of a block's second branch.
+enum class Ffn {
+  mlp,            ///< fc1, GELU, fc2
+  swiglu_packed,  ///< w12 gives gate and linear part, w3 the output
+};
+
 /// Sizes and options of a vision transformer. Source: Dosovitskiy et al. 2021, arXiv:2010.11929;
 /// method.md 1.1.
 struct VitShape {
@@ -24,11 +31,19 @@ struct VitShape {
   std::int64_t embed_dim = 384;
   std::int64_t depth = 12;
   std::int64_t num_heads = 6;
-  std::int64_t mlp_hidden = 1536;
-  bool qkv_bias = true;
+  Ffn ffn = Ffn::mlp;
+  std::int64_t mlp_hidden = 1536;  ///< width between the layers of the feed-forward branch
+  bool qkv_bias = true, proj_bias = true, ffn_bias = true;
+  std::int64_t registers = 0;           ///< tokens without position after the class token
+  bool mask_token = false;              ///< patches can be masked
+  std::optional<float> layer_scale;     ///< first value of LayerScale; unset: none
+  float class_token_deviation = 0.02F;  ///< of the class token's first values
   float norm_eps = 1e-6F;
   PositionInterpolation interpolation;
 
+  std::int64_t prefix() const { return 1 + registers; }
+  /// Columns that the first layer of the feed-forward branch gives.
+  std::int64_t ffn_columns() const { return ffn == Ffn::mlp ? mlp_hidden : 2 * mlp_hidden; }
   std::int64_t patch_values() const { return channels * patch_size * patch_size; }
 };
 
@@ -41,6 +56,8 @@ enum class Keep { no, yes };
 
 /// Images of one size, [n, channels, height, width], normalised.
 using ImageView = View<float const, 4>;
+/// Which patches of images of one size are masked: [n, patches], 1: masked; empty: none.
+using MaskView = View<std::uint8_t const, 2>;
 
 /// A ViT over packed tokens: forward and explicit backward of the images of all sizes at once.
 template <class T>
@@ -57,10 +74,12 @@ class Vit {
 
   /// Tokens after the last block, before the final norm: [rows, D] on the arena. Rows: images of
   /// the first size, then of the second, …; within an image the class token first.
-  /// \param drop_path  [2 depth, images], factor of each residual branch (attention, MLP of block
-  /// 0, …); empty: none
+  /// \param drop_path  [2 depth, images] on the host, factor of each residual branch (attention,
+  /// MLP of block 0, …); 0: the branch of this image is not computed; empty: all 1
+  /// \param masks  one per size, or none at all; they must stay for backward
   View<T, 2> forward(Arena& arena, std::span<ImageView const> images,
-                     View<float const, 2> drop_path, Keep keep, BlockObserver const& observer = {});
+                     View<float const, 2> drop_path, Keep keep,
+                     std::span<MaskView const> masks = {}, BlockObserver const& observer = {});
   /// Gradients of the parameters from those of the result of `forward` with Keep::yes; `dtokens` is
   /// overwritten.
   void backward(Arena& arena, std::span<ImageView const> images, View<T, 2> dtokens,
@@ -71,6 +90,12 @@ class Vit {
   /// Gradient with respect to the rows, [R, D]; may alias dy.
   void normalize_backward(View<T const, 2> dy, View<T, 2> drows,
                           typename shard::ParameterStore<T>::Last last);
+
+  /// Some rows of the tokens [m, D], and the transpose: zero elsewhere.
+  View<T, 2> gather_rows(Arena& arena, View<T const, 2> tokens,
+                         View<std::int32_t const, 1> rows) const;
+  View<T, 2> scatter_rows(Arena& arena, View<T const, 2> drows,
+                          View<std::int32_t const, 1> rows) const;
 
   /// Class token rows [images, D], and the transpose.
   View<T, 2> class_tokens(Arena& arena, View<T const, 2> tokens) const;
@@ -88,11 +113,25 @@ class Vit {
 
  private:
   using Store = shard::ParameterStore<T>;
-  /// What backward of one block needs.
+  /// The rows that a residual branch is computed for.
+  struct BranchRows {
+    TokenLayout layout;                ///< of the images that are left
+    View<std::int32_t const, 1> rows;  ///< of the full matrix; null: all
+    View<float const, 1> scale;        ///< factor of each row; empty: 1
+  };
+  /// What backward needs of one residual branch x + s γ f(LN(x)).
+  struct BranchKept {
+    BranchRows where;
+    View<T, 2> x;     ///< full rows
+    View<T, 2> norm;  ///< [m, D], LN(x) of the rows
+    View<float, 1> mean, rstd;
+    View<T, 2> out;  ///< [m, D], f; backward needs it only where there is LayerScale
+  };
   struct BlockKept {
-    View<T, 2> x_in, norm1, qkv, attention, x_mid, norm2, hidden, gelu;
-    View<float, 1> mean1, rstd1, mean2, rstd2;
-    View<float, 2> lse;
+    BranchKept attention, ffn;
+    View<T, 2> qkv, heads;          ///< [m, 3 D], [m, D]
+    View<float, 2> lse;             ///< [m, heads]
+    View<T, 2> hidden, activation;  ///< [m, ffn_columns], [m, mlp_hidden]
   };
   struct NormKept {
     View<T const, 2> x;
@@ -107,18 +146,31 @@ class Vit {
   View<T, 2> embed(Arena& arena, std::span<ImageView const> images);
   void embed_backward(Arena& arena, std::span<ImageView const> images, View<T const, 2> dtokens,
                       typename Store::Last last);
-  void block(Arena& arena, std::int64_t index, BlockKept& kept, View<T, 2> x_out,
-             View<float const, 2> drop_path);
+  View<T, 2> block(Arena& arena, std::int64_t index, View<T, 2> x, Keep keep);
+  BranchRows branch_rows(Arena& arena, std::int64_t branch) const;
+  void enter_branch(Arena& arena, BranchKept& kept, View<T, 2> x, shard::UnitView<T const> const& p,
+                    std::string const& norm) const;
+  void take_attention(Arena& arena, BlockKept& kept) const;
+  void take_ffn(Arena& arena, BlockKept& kept, Keep keep) const;
+  void attention_branch(Arena& arena, BlockKept const& kept,
+                        shard::UnitView<T const> const& p) const;
+  void ffn_branch(BlockKept const& kept, shard::UnitView<T const> const& p) const;
   void block_backward(Arena& arena, std::int64_t index, View<T, 2> dx, typename Store::Last last);
-  void take_block(Arena& arena, BlockKept& kept, Keep keep) const;
-  View<T const, 2> branch_gradient(View<T const, 2> dx, std::int64_t branch,
-                                   View<T, 2> scratch) const;
+  void attention_backward(Arena& arena, BlockKept const& kept, shard::UnitView<T const> const& p,
+                          shard::UnitView<float> const& g, View<T, 2> dbranch,
+                          View<T, 2> dnorm) const;
+  void ffn_backward(Arena& arena, BlockKept const& kept, shard::UnitView<T const> const& p,
+                    shard::UnitView<float> const& g, View<T, 2> dbranch, View<T, 2> dnorm) const;
+  void leave_branch_backward(Arena& arena, BranchKept const& kept,
+                             shard::UnitView<T const> const& p, shard::UnitView<float> const& g,
+                             std::string const& norm, View<T const, 2> dnorm, View<T, 2> dx) const;
   View<T, 2> resampled(Arena& arena, shard::UnitView<T const> const& parameters,
                        std::int64_t height, std::int64_t width);
   Resampling const& resampling(std::int64_t grid_height, std::int64_t grid_width);
   bool trained_grid(std::int64_t height, std::int64_t width) const;
   int block_unit(std::int64_t index) const { return first_unit_ + 1 + static_cast<int>(index); }
-  std::byte* attention_scratch(Arena& arena) const;
+  std::byte* attention_scratch(Arena& arena, TokenLayout const& layout) const;
+  MaskView mask_of(std::size_t group) const { return masks_.empty() ? MaskView{} : masks_[group]; }
 
   Space space_;
   VitShape shape_;
@@ -128,6 +180,7 @@ class Vit {
   std::vector<BlockKept> blocks_;
   NormKept norm_;
   View<float const, 2> drop_path_;
+  std::vector<MaskView> masks_;
   std::map<std::pair<std::int64_t, std::int64_t>, Resampling> resamplings_;
 };
 

@@ -29,6 +29,9 @@ View<T, 2> Vit<T>::embed(Arena& arena, std::span<ImageView const> images) {
     run(space_, TokensAssemble<T>{
                     .patches = embedded,
                     .class_token = p.vector("cls_token"),
+                    .registers = p.matrix_of("register_tokens", shape_.registers),
+                    .mask_token = p.vector("mask_token"),
+                    .masked = mask_of(i).flat(),
                     .positions = resampled(arena, p, images[i].extent(2), images[i].extent(3)),
                     .segment = segment,
                     .tokens = tokens.rows(segment.first_row, segment.first_row + segment.rows())});
@@ -54,9 +57,12 @@ void Vit<T>::embed_backward(Arena& arena, std::span<ImageView const> images,
         PatchGather<T>{.images = images[i], .patches = patches, .patch_size = shape_.patch_size});
     run(space_, TokensAssembleBackward<T>{
                     .dtokens = dtokens.rows(segment.first_row, segment.first_row + segment.rows()),
+                    .masked = mask_of(i).flat(),
                     .segment = segment,
                     .dpatches = dembedded,
                     .dclass_token = g.vector("cls_token"),
+                    .dregisters = g.matrix_of("register_tokens", shape_.registers),
+                    .dmask_token = g.vector("mask_token"),
                     .dpositions = dpositions});
     run(space_, LinearBackwardWeight<T>{.x = patches,
                                         .dy = dembedded,

@@ -93,8 +93,12 @@ class UnitView {
   View<T, 2> matrix(std::string_view name) const {
     int const i = layout_->find(name);
     if (i < 0) return {};
-    auto const rows = layout_->spec().parameters[static_cast<std::size_t>(i)].shape.front();
+    return matrix_of(name, layout_->spec().parameters[static_cast<std::size_t>(i)].shape.front());
+  }
+  /// The parameter as [rows, all else]; empty where there is none of this name.
+  View<T, 2> matrix_of(std::string_view name, std::int64_t rows) const {
     auto const all = vector(name);
+    if (!all) return {};
     return all.template reshaped<2>({rows, all.size() / rows});
   }
 

@@ -39,10 +39,20 @@ VitShape backbone_shape(GoldenFile const& file) {
           "pos_embed of {} patches is no square", positions);
   shape.depth = file.integer("depth");
   shape.num_heads = file.integer("num_heads");
-  shape.mlp_hidden = file.at(prefix + "blocks.0.mlp.fc1.weight").shape[0];
-  shape.qkv_bias = file.has(prefix + "blocks.0.attn.qkv.bias");
+  std::string const block = prefix + "blocks.0.";
+  shape.ffn = file.has(block + "mlp.w12.weight") ? Ffn::swiglu_packed : Ffn::mlp;
+  bool const mlp = shape.ffn == Ffn::mlp;
+  shape.mlp_hidden = file.at(block + (mlp ? "mlp.fc2.weight" : "mlp.w3.weight")).shape[1];
+  shape.qkv_bias = file.has(block + "attn.qkv.bias");
+  shape.proj_bias = file.has(block + "attn.proj.bias");
+  shape.ffn_bias = file.has(block + (mlp ? "mlp.fc2.bias" : "mlp.w3.bias"));
+  if (file.has(block + "ls1.gamma")) shape.layer_scale = 1e-5F;
+  shape.mask_token = file.has(prefix + "mask_token");
+  if (file.has(prefix + "register_tokens"))
+    shape.registers = file.at(prefix + "register_tokens").size() / shape.embed_dim;
   shape.norm_eps = static_cast<float>(file.real("layernorm_eps", 1e-6));
   shape.interpolation.offset = file.real("interpolate_offset", 0.1);
+  shape.interpolation.antialias = file.integer("interpolate_antialias", 0) != 0;
   return shape;
 }
 

@@ -26,7 +26,7 @@ void for_each_parameter(shard::ParameterStore<float> const& store, auto&& flat, 
   }
 }
 
-/// Sizes of a v1 ViT, read off /config and the parameters of params/student.
+/// Sizes of a v1 or v2 ViT, read off /config and the parameters of params/student.
 VitShape backbone_shape(GoldenFile const& file);
 
 constexpr double backbone_tolerance = 2e-5;  // README, "Tolerances for a float32 implementation"

@@ -79,6 +79,40 @@ TYPED_TEST(Activation, GeluBackwardAgreesWithCalculusAndDifferences) {
   }
 }
 
+std::vector<double> swiglu(std::vector<double> const& x, std::size_t width) {
+  std::vector<double> y(x.size() / 2);
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    auto const row = i / width * 2 * width, d = i % width;
+    y[i] = x[row + d] / (1 + std::exp(-x[row + d])) * x[row + width + d];
+  }
+  return y;
+}
+
+TYPED_TEST(Activation, SwigluGatesItsSecondHalfAndItsGradient) {
+  using T = TypeParam;
+  for (std::int64_t const width : {1, 7, 67}) {
+    SCOPED_TRACE(width);
+    auto const x = arguments<T>(2 * 2 * width);
+    auto const dy = random_values<T>(2 * width, 3);
+    std::vector<T> y(dy.size()), dx(x.size()), in_place = x;
+
+    run(host, SwigluForward<T>{as<2>(x, {2, 2 * width}), as<2>(y, {2, width})});
+    run(host, SwigluBackward<T>{as<2>(dy, {2, width}), as<2>(x, {2, 2 * width}),
+                                as<2>(dx, {2, 2 * width})});
+    run(host,
+        SwigluBackward<T>{as<2>(dy, {2, width}), as<2>(std::as_const(in_place), {2, 2 * width}),
+                          as<2>(in_place, {2, 2 * width})});
+
+    auto const n = static_cast<std::size_t>(width);
+    auto const loss = [&](std::vector<double> const& v) {
+      return inner_product(swiglu(v, n), doubles(dy));
+    };
+    EXPECT_LE(deviation_from(y, swiglu(doubles(x), n)), tolerance<T>());
+    EXPECT_LE(deviation_from(dx, numeric_gradient(loss, doubles(x))), tolerance<T>());
+    EXPECT_EQ(doubles(in_place), doubles(dx));
+  }
+}
+
 TYPED_TEST(Activation, WorksInPlace) {
   using T = TypeParam;
   auto const x = arguments<T>(67);
@@ -96,7 +130,9 @@ TYPED_TEST(Activation, WorksInPlace) {
 
 TEST(ActivationCheck, RefusesExtentsThatDisagree) {
   std::vector<float> a(12);
-  EXPECT_EQ(refusal([&] { run(host, GeluForward<float>{as<2>(a, {3, 4}), as<2>(a, {4, 3})}); }),
+  EXPECT_EQ(refusal([&] {
+              run(host, GeluForward<float>{as<2>(a, {3, 4}), as<2>(a, {4, 3})});
+            }),
             "GeluForward: y is [4, 3], expected [3, 4]");
   EXPECT_EQ(refusal([&] {
               run(host, GeluBackward<float>{as<2>(a, {2, 4}), as<2>(a, {3, 4}), as<2>(a, {3, 4})});

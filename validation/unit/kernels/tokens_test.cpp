@@ -66,52 +66,93 @@ TYPED_TEST(Tokens, PatchGatherTakesWholePatchesInOrder) {
   }
 }
 
-Doubles assemble(Segment const& s, std::int64_t width, Doubles const& patches,
-                 Doubles const& class_token, Doubles const& positions) {
-  Doubles tokens(at(s.rows() * width));
-  for (std::int64_t i = 0; i < s.rows() * width; ++i) {
-    auto const d = i % width, token = i / width % s.tokens(), image = i / width / s.tokens();
-    tokens[at(i)] = positions[at(token * width + d)] +
-                    (token == 0 ? class_token[at(d)]
-                                : patches[at((image * s.patches() + token - 1) * width + d)]);
+/// What TokensAssemble makes of its operands, in float64.
+struct Assembly {
+  Segment s;
+  std::int64_t width;
+  std::vector<std::uint8_t> masked;
+  Doubles operator()(Doubles const& patches, Doubles const& class_token, Doubles const& registers,
+                     Doubles const& mask_token, Doubles const& positions) const {
+    Doubles tokens(at(s.rows() * width));
+    for (std::int64_t i = 0; i < s.rows() * width; ++i) {
+      auto const d = i % width, token = i / width % s.tokens(), image = i / width / s.tokens();
+      auto const patch = image * s.patches() + token - s.prefix;
+      auto& out = tokens[at(i)];
+      if (token == 0) {
+        out = class_token[at(d)] + positions[at(d)];
+      } else if (token < s.prefix) {
+        out = registers[at((token - 1) * width + d)];
+      } else {
+        bool const hidden = !masked.empty() && masked[at(patch)] != 0;
+        out = positions[at((token - s.prefix + 1) * width + d)] +
+              (hidden ? mask_token[at(d)] : patches[at(patch * width + d)]);
+      }
+    }
+    return tokens;
   }
-  return tokens;
-}
+};
 
-TYPED_TEST(Tokens, AssembleAddsClassTokenAndPositionsAndItsGradient) {
+TYPED_TEST(Tokens, AssembleAddsClassTokenRegistersMasksAndPositionsAndItsGradient) {
   using T = TypeParam;
   for (std::int64_t const images : {0, 1, 3}) {
-    std::int64_t const width = 5;
-    Segment const s{.images = images, .grid_height = 2, .grid_width = 3};
-    auto const patches = random_values<T>(images * 6 * width, 1);
-    auto const class_token = random_values<T>(width, 2);
-    auto const positions = random_values<T>(7 * width, 3);
-    auto const dtokens = random_values<T>(s.rows() * width, 4);
-    std::vector<T> tokens(at(s.rows() * width)), dpatches(patches.size());
-    std::vector<float> dclass(at(width), 1.0F), dpositions(at(7 * width), 1.0F);
+    for (std::int64_t const registers : {0, 2}) {
+      std::int64_t const width = 5;
+      Assembly reference{{.images = images, .grid_height = 2, .grid_width = 3}, width, {}};
+      auto& s = reference.s;
+      s.prefix = 1 + registers;
+      if (registers > 0) {
+        for (std::int64_t i = 0; i < images * 6; ++i)
+          reference.masked.push_back(i % 4 == 1 ? 1 : 0);
+      }
+      auto const patches = random_values<T>(images * 6 * width, 1);
+      auto const class_token = random_values<T>(width, 2);
+      auto const extra = random_values<T>(registers * width, 5);
+      auto const mask_token = random_values<T>(width, 6);
+      auto const positions = random_values<T>(7 * width, 3);
+      auto const dtokens = random_values<T>(s.rows() * width, 4);
+      std::vector<T> tokens(at(s.rows() * width)), dpatches(patches.size());
+      std::vector<float> dclass(at(width), 1.0F), dpositions(at(7 * width), 1.0F),
+          dextra(extra.size(), 1.0F), dmask(at(width), 1.0F);
+      auto const masked =
+          as<1>(reference.masked, {static_cast<std::int64_t>(reference.masked.size())});
 
-    run(host, TokensAssemble<T>{as<2>(patches, {images * 6, width}), as<1>(class_token, {width}),
-                                as<2>(positions, {7, width}), s, as<2>(tokens, {s.rows(), width})});
-    run(host, TokensAssembleBackward<T>{as<2>(dtokens, {s.rows(), width}), s,
-                                        as<2>(dpatches, {images * 6, width}),
-                                        as<1>(dclass, {width}), as<2>(dpositions, {7, width})});
+      run(host,
+          TokensAssemble<T>{as<2>(patches, {images * 6, width}), as<1>(class_token, {width}),
+                            as<2>(extra, {registers, width}), as<1>(mask_token, {width}), masked,
+                            as<2>(positions, {7, width}), s, as<2>(tokens, {s.rows(), width})});
+      run(host, TokensAssembleBackward<T>{as<2>(dtokens, {s.rows(), width}), masked, s,
+                                          as<2>(dpatches, {images * 6, width}),
+                                          as<1>(dclass, {width}), as<2>(dextra, {registers, width}),
+                                          as<1>(dmask, {width}), as<2>(dpositions, {7, width})});
 
-    auto const a = doubles(patches), b = doubles(class_token), c = doubles(positions),
-               g = doubles(dtokens);
-    auto of_class = numeric_gradient(
-        [&](auto const& v) { return inner_product(assemble(s, width, a, v, c), g); }, b);
-    for (auto& v : of_class) v += 1;
-    auto const of_patches = [&](auto const& v) {
-      return inner_product(assemble(s, width, v, b, c), g);
-    };
-    auto const of_positions = [&](auto const& v) {
-      return inner_product(assemble(s, width, a, b, v), g);
-    };
-    EXPECT_LE(deviation_from(tokens, assemble(s, width, a, b, c)), tolerance<T>());
-    EXPECT_LE(deviation_from(dpatches, numeric_gradient(of_patches, a)), tolerance<T>());
-    EXPECT_LE(deviation_from(dpositions, numeric_gradient(of_positions, c)),
-              tolerance<float>(images));
-    EXPECT_LE(deviation_from(dclass, of_class), tolerance<float>(images));
+      auto const a = doubles(patches), b = doubles(class_token), e = doubles(extra),
+                 m = doubles(mask_token), c = doubles(positions), g = doubles(dtokens);
+      auto const gradient = [&](auto const& f, Doubles const& v, double added) {
+        auto out = numeric_gradient([&](auto const& w) { return inner_product(f(w), g); }, v);
+        for (auto& value : out) value += added;
+        return out;
+      };
+      EXPECT_LE(deviation_from(tokens, reference(a, b, e, m, c)), tolerance<T>());
+      EXPECT_LE(
+          deviation_from(dpatches,
+                         gradient([&](auto const& v) { return reference(v, b, e, m, c); }, a, 0)),
+          tolerance<T>());
+      EXPECT_LE(
+          deviation_from(dclass,
+                         gradient([&](auto const& v) { return reference(a, v, e, m, c); }, b, 1)),
+          tolerance<float>(images));
+      EXPECT_LE(
+          deviation_from(dextra,
+                         gradient([&](auto const& v) { return reference(a, b, v, m, c); }, e, 1)),
+          tolerance<float>(images));
+      EXPECT_LE(deviation_from(
+                    dmask, gradient([&](auto const& v) { return reference(a, b, e, v, c); }, m, 1)),
+                tolerance<float>(6 * images));
+      EXPECT_LE(
+          deviation_from(dpositions,
+                         gradient([&](auto const& v) { return reference(a, b, e, m, v); }, c, 0)),
+          tolerance<float>(images));
+    }
   }
 }
 
@@ -191,37 +232,6 @@ TYPED_TEST(Tokens, ClassTokensAreGatheredAndScattered) {
   EXPECT_EQ(doubles(scattered), expected);
 }
 
-TYPED_TEST(Tokens, ResidualAddAndScaleImagesScaleByImage) {
-  using T = TypeParam;
-  auto const layout = mixed_layout();
-  auto const rows = layout.rows(), width = std::int64_t{7};
-  auto const x = random_values<T>(rows * width, 1), branch = random_values<T>(rows * width, 2);
-  std::vector<float> const scale{0, 1.25F, 1, 0, 1.25F};
-  std::vector<T> y(x.size()), plain(x.size()), scaled(x.size()), in_place = x;
-  auto const shape = std::array{rows, width};
-
-  run(host, ResidualAdd<T>{as<2>(x, shape), as<2>(branch, shape), as<1>(scale, {5}), &layout,
-                           as<2>(y, shape)});
-  run(host,
-      ResidualAdd<T>{as<2>(x, shape), as<2>(branch, shape), {}, &layout, as<2>(plain, shape)});
-  run(host, ResidualAdd<T>{as<2>(std::as_const(in_place), shape), as<2>(branch, shape),
-                           as<1>(scale, {5}), &layout, as<2>(in_place, shape)});
-  run(host, ScaleImages<T>{as<2>(x, shape), as<1>(scale, {5}), &layout, as<2>(scaled, shape)});
-
-  auto sum = doubles(x), all = sum, product = sum;
-  for (std::int64_t i = 0; i < rows * width; ++i) {
-    auto const row = i / width;
-    auto const factor = static_cast<double>(scale[at(row < 14 ? row / 7 : 2 + (row - 14) / 3)]);
-    product[at(i)] *= factor;
-    sum[at(i)] += factor * static_cast<double>(static_cast<float>(branch[at(i)]));
-    all[at(i)] += static_cast<double>(static_cast<float>(branch[at(i)]));
-  }
-  EXPECT_LE(deviation_from(y, sum), tolerance<T>());
-  EXPECT_LE(deviation_from(plain, all), tolerance<T>());
-  EXPECT_LE(deviation_from(scaled, product), tolerance<T>());
-  EXPECT_EQ(doubles(in_place), doubles(y));
-}
-
 TYPED_TEST(Tokens, EveryOperationAcceptsNoImages) {
   using T = TypeParam;
   TokenLayout layout;
@@ -230,16 +240,15 @@ TYPED_TEST(Tokens, EveryOperationAcceptsNoImages) {
 
   EXPECT_NO_THROW(run(host, ClassTokenGather<T>{none, &layout, none}));
   EXPECT_NO_THROW(run(host, ClassTokenScatter<T>{none, &layout, none}));
-  EXPECT_NO_THROW(run(host, ResidualAdd<T>{none, none, {}, &layout, none}));
-  EXPECT_NO_THROW(run(host, ScaleImages<T>{none, {}, &layout, none}));
 }
 
 TEST(TokensCheck, RefusesExtentsThatDisagree) {
   std::vector<float> a(1000);
   auto const layout = mixed_layout();
-  EXPECT_EQ(
-      refusal([&] { run(host, PatchGather<float>{as<4>(a, {1, 3, 4, 4}), as<2>(a, {4, 11}), 2}); }),
-      "PatchGather: patches is [4, 11], expected [4, 12]");
+  EXPECT_EQ(refusal([&] {
+              run(host, PatchGather<float>{as<4>(a, {1, 3, 4, 4}), as<2>(a, {4, 11}), 2});
+            }),
+            "PatchGather: patches is [4, 11], expected [4, 12]");
   EXPECT_EQ(refusal([&] {
               run(host, ClassTokenGather<float>{as<2>(a, {23, 5}), nullptr, as<2>(a, {5, 5})});
             }),
@@ -249,18 +258,11 @@ TEST(TokensCheck, RefusesExtentsThatDisagree) {
             }),
             "ClassTokenScatter: rows is [4, 5], expected [5, 5]");
   EXPECT_EQ(refusal([&] {
-              run(host, ResidualAdd<float>{
-                            as<2>(a, {22, 5}), as<2>(a, {22, 5}), {}, &layout, as<2>(a, {22, 5})});
-            }),
-            "ResidualAdd: x is [22, 5], expected [23, 5]");
-  EXPECT_EQ(refusal([&] {
-              run(host,
-                  ScaleImages<float>{as<2>(a, {23, 5}), as<1>(a, {4}), &layout, as<2>(a, {23, 5})});
-            }),
-            "ScaleImages: scale is [4], expected [5]");
-  EXPECT_EQ(refusal([&] {
               run(host, TokensAssemble<float>{as<2>(a, {6, 5}),
                                               as<1>(a, {5}),
+                                              {},
+                                              {},
+                                              {},
                                               as<2>(a, {6, 5}),
                                               {.images = 1, .grid_height = 2, .grid_width = 3},
                                               as<2>(a, {7, 5})});
@@ -271,6 +273,18 @@ TEST(TokensCheck, RefusesExtentsThatDisagree) {
                                                 as<2>(a, {2, 3}), as<2>(a, {5, 5})});
             }),
             "PositionResample: 9 positions are not 1 + 3 x 3");
+  Segment const with_registers{.images = 1, .grid_height = 2, .grid_width = 3, .prefix = 3};
+  EXPECT_EQ(refusal([&] {
+              run(host, TokensAssemble<float>{as<2>(a, {6, 5}),
+                                              as<1>(a, {5}),
+                                              {},
+                                              {},
+                                              {},
+                                              as<2>(a, {7, 5}),
+                                              with_registers,
+                                              as<2>(a, {9, 5})});
+            }),
+            "TokensAssemble: 2 registers are missing");
 }
 
 }  // namespace
