@@ -18,6 +18,8 @@ rm -rf scratch && mkdir scratch && cd scratch || exit 1
 
 # run RANKS COMMAND...: its output to ./log, its exit code returned.
 run() { "${mpirun[@]}" "$@" >log 2>&1; }
+# alone COMMAND...: one rank, without mpirun.
+alone() { "$@" >log 2>&1; }
 # start RANKS COMMAND...: the same in the background; $launcher is mpirun's process.
 start() { "${mpirun[@]}" "$@" >log 2>&1 & launcher=$!; }
 # pid_of_rank RANK: its process, under the launcher started last.
