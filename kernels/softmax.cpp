@@ -23,13 +23,26 @@ template <class T>
 void DinoCrossEntropy<T>::check() const {
   auto const rows = student.extent(0), prototypes = student.extent(1);
   require(batch >= 0, ExitCode::bug, "DinoCrossEntropy: batch is {}", batch);
-  require(batch == 0 ? rows == 0 : rows % batch == 0 && rows / batch >= 2, ExitCode::bug,
-          "DinoCrossEntropy: {} student rows are not two or more crops of {} images", rows, batch);
+  std::int64_t const fewest = pairing == CropPairing::different ? 2 : 0;
+  require(batch == 0 ? rows == 0 : rows % batch == 0 && rows / batch >= fewest, ExitCode::bug,
+          "DinoCrossEntropy: {} student rows are not {}crops of {} images", rows,
+          fewest == 2 ? "two or more " : "", batch);
   require_extents("DinoCrossEntropy", "student", student, {rows, prototypes});
-  require_extents("DinoCrossEntropy", "teacher", teacher, {2 * batch, prototypes});
+  require_extents("DinoCrossEntropy", "teacher", teacher, {teacher_crops * batch, prototypes});
   require_extents("DinoCrossEntropy", "dlogits", dlogits, {rows, prototypes});
   require_extents("DinoCrossEntropy", "loss", loss, {1});
   require(temperature > 0, ExitCode::bug, "DinoCrossEntropy: temperature is {}, must be above 0",
+          temperature);
+}
+
+template <class T>
+void TokenCrossEntropy<T>::check() const {
+  require_extents("TokenCrossEntropy", "student", student, student.extents());
+  require_extents("TokenCrossEntropy", "teacher", teacher, student.extents());
+  require_extents("TokenCrossEntropy", "row_weights", row_weights, {student.extent(0)});
+  require_extents("TokenCrossEntropy", "dlogits", dlogits, student.extents());
+  require_extents("TokenCrossEntropy", "loss", loss, {1});
+  require(temperature > 0, ExitCode::bug, "TokenCrossEntropy: temperature is {}, must be above 0",
           temperature);
 }
 
@@ -41,5 +54,7 @@ void ProbabilityStatistics::check() const {
 
 template struct DinoCrossEntropy<float>;
 template struct DinoCrossEntropy<bfloat16>;
+template struct TokenCrossEntropy<float>;
+template struct TokenCrossEntropy<bfloat16>;
 
 }  // namespace dino

@@ -21,20 +21,46 @@ struct ColumnSums {
   void check() const;
 };
 
-/// Cross-entropy of every student crop against both teacher crops, pairs of the same crop left out,
-/// and its gradient. With P = sum of the targets of a row and c their number (2, or 1 for a global
-/// crop):
-///   loss += weight Σ_rows [c lse(s/τ) - Σ_k P_k s_k/τ],   dlogits = weight (c softmax(s/τ) - P)/τ.
-/// Source: DINO, arXiv:2104.14294, eq. 3; method.md 3.1.
+/// Which pairs of a student crop and a teacher crop count; crops of one number are views of the
+/// same image cut alike.
+enum class CropPairing { different, all };
+
+/// Cross-entropy of every student crop against every teacher crop, and its gradient. With P = sum
+/// of the targets of a row and c their number (with pairs of the same crop left out, one less for a
+/// crop that the teacher sees too):
+///   loss += weight Σ_rows [c lse(s/τ) - Σ_k P_k s_k/τ],
+///   dlogits = gradient_factor weight (c softmax(s/τ) - P)/τ.
+/// Source: DINO, arXiv:2104.14294, eq. 3; method.md 3.1 to 3.3.
 template <class T>
 struct DinoCrossEntropy {
-  View<float const, 2> student;  ///< [V * B, K] logits, crop-major, the two global crops first
-  View<float const, 2> teacher;  ///< [2 * B, K] probabilities, crop-major
+  View<float const, 2> student;  ///< [V * B, K] logits, crop-major, in the teacher's order
+  View<float const, 2> teacher;  ///< [teacher_crops * B, K] probabilities, crop-major
   std::int64_t batch = 0;        ///< B, images of this call; V = student rows / B
   float temperature = 0.1F;      ///< τ_s
   double weight = 1;             ///< 1 / (pairs of crops * images of the global batch)
   View<T, 2> dlogits;            ///< [V * B, K], overwritten; may alias student where T is float
   View<double, 1> loss;          ///< [1], added to
+  CropPairing pairing = CropPairing::different;
+  std::int64_t teacher_crops = 2;
+  double gradient_factor = 1;  ///< weight of this term in the objective
+  void check() const;
+};
+
+/// Cross-entropy of each row against the target of the same row, weighted row by row, and its
+/// gradient:
+///   loss += weight Σ_i ω_i [lse(s_i/τ) - Σ_k t_ik s_ik/τ],
+///   dlogits_i = gradient_factor weight ω_i (softmax(s_i/τ) - t_i)/τ.
+/// Source: iBOT, arXiv:2111.07832, eq. 2; method.md 3.6.
+template <class T>
+struct TokenCrossEntropy {
+  View<float const, 2> student;      ///< [M, K] logits
+  View<float const, 2> teacher;      ///< [M, K] probabilities
+  View<float const, 1> row_weights;  ///< [M], ω
+  float temperature = 0.1F;          ///< τ_s
+  double weight = 1;                 ///< 1 / crops of the global batch
+  View<T, 2> dlogits;                ///< [M, K], overwritten; may alias student where T is float
+  View<double, 1> loss;              ///< [1], added to
+  double gradient_factor = 1;        ///< weight of this term in the objective
   void check() const;
 };
 
@@ -51,6 +77,8 @@ void execute(Host const& host, CenteredSoftmax const& op);
 void execute(Host const& host, ColumnSums const& op);
 template <class T>
 void execute(Host const& host, DinoCrossEntropy<T> const& op);
+template <class T>
+void execute(Host const& host, TokenCrossEntropy<T> const& op);
 void execute(Host const& host, ProbabilityStatistics const& op);
 
 }  // namespace dino

@@ -41,56 +41,87 @@ void execute(Host const&, ColumnSums const& op) {
 
 namespace {
 
-/// Loss and gradient of one student row against `targets` teacher rows (the second may be absent).
-template <class T>
-double cross_entropy_row(DinoCrossEntropy<T> const& op, std::int64_t row) {
-  auto const count = op.student.extent(1), crop = row / op.batch, image = row % op.batch;
-  auto const* const s = op.student.row(row);
-  auto const* const first = op.teacher.row(crop == 0 ? op.batch + image : image);
-  auto const* const second = crop < 2 ? nullptr : op.teacher.row(op.batch + image);
-  auto* const dlogits = op.dlogits.row(row);
-  double const targets = second == nullptr ? 1 : 2;
-  float const sharpness = 1.0F / op.temperature;
+/// Loss and gradient of one student row s against the targets target(a), a < crops; those that are
+/// null are left out. The largest logit is subtracted in both terms: with targets that sum to 1 it
+/// cancels.
+template <class T, class Target>
+double cross_entropy_row(float const* s, std::int64_t count, float temperature, std::int64_t crops,
+                         Target const& target, float factor, T* dlogits) {
+  float const sharpness = 1.0F / temperature;
   float const largest = host::row_max(count, [=](std::int64_t k) { return s[k]; });
-
   double const sum = host::long_row_sum(
       count, [=](std::int64_t k) { return host::exp_simd((s[k] - largest) * sharpness); });
-  auto const inner = [=](float const* p) {
-    return host::long_row_sum(
+  double agreement = 0, targets = 0;
+  for (std::int64_t a = 0; a < crops; ++a) {
+    float const* const p = target(a);
+    if (p == nullptr) continue;
+    targets += 1;
+    agreement += host::long_row_sum(
         count, [=](std::int64_t k) { return p[k] * ((s[k] - largest) * sharpness); });
-  };
-  double const agreement = inner(first) + (second == nullptr ? 0.0 : inner(second));
+  }
 
   auto const softmax_factor = static_cast<float>(targets / sum);
-  auto const factor = static_cast<float>(op.weight / static_cast<double>(op.temperature));
-  auto const gradient = [=](auto const& target) {
+  constexpr std::int64_t tile = 512;
+  for (std::int64_t begin = 0; begin < count; begin += tile) {
+    float wanted[tile] = {};
+    auto const n = std::min(tile, count - begin);
+    for (std::int64_t a = 0; a < crops; ++a) {
+      float const* const p = target(a);
+      if (p == nullptr) continue;
 #pragma omp simd
-    for (std::int64_t k = 0; k < count; ++k) {
-      float const p = host::exp_simd((s[k] - largest) * sharpness) * softmax_factor;
-      host::store(dlogits[k], factor * (p - target(k)));
+      for (std::int64_t k = 0; k < n; ++k) wanted[k] += p[begin + k];
     }
-  };
-  if (second == nullptr) {
-    gradient([=](std::int64_t k) { return first[k]; });
-  } else {
-    gradient([=](std::int64_t k) { return first[k] + second[k]; });
+#pragma omp simd
+    for (std::int64_t k = 0; k < n; ++k) {
+      float const p = host::exp_simd((s[begin + k] - largest) * sharpness) * softmax_factor;
+      host::store(dlogits[begin + k], factor * (p - wanted[k]));
+    }
   }
   return targets * std::log(sum) - agreement;
 }
 
+/// Σ f(row), rows in parallel.
+template <class F>
+double sum_over_rows(std::int64_t rows, F const& f) {
+  return host::parallel_sum(rows, [=](std::int64_t begin, std::int64_t end) {
+    double part = 0;
+    for (std::int64_t row = begin; row < end; ++row) part += f(row);
+    return part;
+  });
+}
+
 }  // namespace
 
-// The largest logit is subtracted in both terms: with targets that sum to 1 it cancels.
 template <class T>
 void execute(Host const&, DinoCrossEntropy<T> const& op) {
   if (op.batch == 0 || op.student.size() == 0) return;
-  double const sum =
-      host::parallel_sum(op.student.extent(0), [=](std::int64_t begin, std::int64_t end) {
-        double part = 0;
-        for (std::int64_t row = begin; row < end; ++row) part += cross_entropy_row(op, row);
-        return part;
+  auto const factor =
+      static_cast<float>(op.gradient_factor * op.weight / static_cast<double>(op.temperature));
+  bool const same_left_out = op.pairing == CropPairing::different;
+  op.loss[0] +=
+      op.weight * sum_over_rows(op.student.extent(0), [=](std::int64_t row) {
+        auto const crop = row / op.batch, image = row % op.batch;
+        return cross_entropy_row(
+            op.student.row(row), op.student.extent(1), op.temperature, op.teacher_crops,
+            [&](std::int64_t a) {
+              return same_left_out && a == crop ? nullptr : op.teacher.row(a * op.batch + image);
+            },
+            factor, op.dlogits.row(row));
       });
-  op.loss[0] += op.weight * sum;
+}
+
+template <class T>
+void execute(Host const&, TokenCrossEntropy<T> const& op) {
+  if (op.student.size() == 0) return;
+  double const factor = op.gradient_factor * op.weight / static_cast<double>(op.temperature);
+  op.loss[0] +=
+      op.weight * sum_over_rows(op.student.extent(0), [=](std::int64_t row) {
+        double const row_weight = static_cast<double>(op.row_weights[row]);
+        return row_weight * cross_entropy_row(
+                                op.student.row(row), op.student.extent(1), op.temperature, 1,
+                                [&](std::int64_t) { return op.teacher.row(row); },
+                                static_cast<float>(factor * row_weight), op.dlogits.row(row));
+      });
 }
 
 namespace {
@@ -132,5 +163,7 @@ void execute(Host const&, ProbabilityStatistics const& op) {
 
 template void execute(Host const&, DinoCrossEntropy<float> const&);
 template void execute(Host const&, DinoCrossEntropy<bfloat16> const&);
+template void execute(Host const&, TokenCrossEntropy<float> const&);
+template void execute(Host const&, TokenCrossEntropy<bfloat16> const&);
 
 }  // namespace dino

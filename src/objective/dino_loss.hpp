@@ -7,14 +7,9 @@
 #include "comm/communicator.hpp"
 #include "kernels/arena.hpp"
 #include "kernels/space.hpp"
+#include "objective/target_statistics.hpp"
 
 namespace dino {
-
-/// What the teacher did in one step, over the global batch.
-struct TeacherStatistics {
-  double entropy = 0;           ///< mean entropy of the targets, nats; ln K: uniform, 0: one-hot
-  std::int64_t prototypes = 0;  ///< prototypes that were the largest of some target
-};
 
 /// The v1 DINO loss: cross-entropy between crops against centred, sharpened teacher targets, over
 /// the global batch under any number of ranks and micro-batches. Source: DINO, arXiv:2104.14294,
