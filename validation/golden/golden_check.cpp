@@ -22,6 +22,7 @@ std::map<std::string_view, Check> const kinds{
     {"eval", dino::golden::check_eval},
     {"head", dino::golden::check_head},
     {"loss", dino::golden::check_loss},
+    {"masking", dino::golden::check_masking},
     {"rrc", dino::golden::check_rrc},
     {"schedule", dino::golden::check_schedule},
     {"step", dino::golden::check_step},

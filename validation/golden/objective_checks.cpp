@@ -269,6 +269,7 @@ class StepCheck {
 void check_loss(GoldenFile const& file, Report& report) {
   auto const loss = file.text("loss", "");
   if (loss == "dino_v1") return check_dino_v1(file, report);
+  if (auto const check = loss_check(loss)) return check(file, report);
   report.skip("", "loss " + loss + " is not implemented");
 }
 

@@ -52,6 +52,9 @@ void check_backbone(GoldenFile const& file, Report& report);
 void check_eval(GoldenFile const& file, Report& report);
 void check_head(GoldenFile const& file, Report& report);
 void check_loss(GoldenFile const& file, Report& report);
+/// The check of one loss of DINOv2 or DINOv3 (/config/loss); null: there is none.
+Check loss_check(std::string const& loss);
+void check_masking(GoldenFile const& file, Report& report);
 void check_rrc(GoldenFile const& file, Report& report);
 void check_step(GoldenFile const& file, Report& report);
 void check_schedule(GoldenFile const& file, Report& report);
