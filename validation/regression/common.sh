@@ -12,9 +12,16 @@ skip() { echo "[  SKIPPED ] $*"; exit 77; }
 
 # Ranks that wait leave the cores to those that work: tests share the machine.
 export OMPI_MCA_mpi_yield_when_idle=1
-# Everything lies in a folder of its own that begins empty. Numbers are read as in "C".
 export LC_ALL=C
+# Everything lies in a folder of its own that begins empty, and stays only after a failure.
 rm -rf scratch && mkdir scratch && cd scratch || exit 1
+scratch=$PWD
+clean_up() {
+  local code=$?
+  kill $(jobs -pr) 2>/dev/null  # what a failed test left running
+  [ $code -ne 0 ] || { cd "$scratch/.." && rm -rf scratch; }
+}
+trap clean_up EXIT
 
 # run RANKS COMMAND...: its output to ./log, its exit code returned.
 run() { "${mpirun[@]}" "$@" >log 2>&1; }

@@ -26,3 +26,4 @@ mount -o remount,size=20m disk || fail "cannot enlarge the disk"
 expect 0 run 2 $train run.dir=disk/run $steps
 says "going on from step 5 of 20"
 expect_same_losses whole disk/run
+umount disk

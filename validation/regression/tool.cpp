@@ -20,10 +20,9 @@ namespace fs = std::filesystem;
 using namespace dino;
 
 constexpr int classes = 4;
-constexpr int side = 40;
 
 /// Stripes whose direction and colour tell the class, under noise.
-io::Image striped_picture(int label, std::uint32_t& state) {
+io::Image striped_picture(int label, int side, std::uint32_t& state) {
   io::Image image{.width = side, .height = side, .pixels = {}};
   for (int y = 0; y < side; ++y) {
     for (int x = 0; x < side; ++x) {
@@ -43,8 +42,10 @@ std::string picture_name(int label, int number) {
   return fmt::format("class{}/{:04}.jpg", label, number);
 }
 
-/// tool shards FOLDER COUNT SEED: two shards of labelled JPEGs.
+/// tool shards FOLDER COUNT SEED: two shards of labelled JPEGs. Every seventh has a wrong label, so
+/// that no classifier is always right.
 void make_shards(std::string const& folder, int count, std::uint32_t seed) {
+  constexpr int side = 40;
   fs::create_directories(folder);
   io::ShardMetadata metadata{.class_names = {}, .source = "regression test"};
   for (int label = 0; label < classes; ++label)
@@ -54,20 +55,20 @@ void make_shards(std::string const& folder, int count, std::uint32_t seed) {
     io::ShardWriter writer(fmt::format("{}/shard_{:05}.h5", folder, begin / split), metadata);
     for (int i = begin; i < std::min(begin + split, count); ++i) {
       io::ShardImage image{.key = picture_name(i % classes, i), .width = side, .height = side};
-      image.bytes = io::encode_jpeg(striped_picture(i % classes, seed), 90);
-      image.label = i % classes;
+      image.bytes = io::encode_jpeg(striped_picture(i % classes, side, seed), 90);
+      image.label = (i + (i % 7 == 0 ? 1 : 0)) % classes;
       writer.add(image);
     }
     writer.finish();
   }
 }
 
-/// tool pictures FOLDER COUNT SEED: the same pictures as files, a folder per class.
-void make_pictures(std::string const& folder, int count, std::uint32_t seed) {
+/// tool pictures FOLDER COUNT SEED SIDE: such pictures as files, a folder per class.
+void make_pictures(std::string const& folder, int count, std::uint32_t seed, int side) {
   for (int i = 0; i < count; ++i) {
     auto const path = fs::path(folder) / picture_name(i % classes, i);
     fs::create_directories(path.parent_path());
-    auto const bytes = io::encode_jpeg(striped_picture(i % classes, seed), 90);
+    auto const bytes = io::encode_jpeg(striped_picture(i % classes, side, seed), 90);
     std::ofstream(path, std::ios::binary)
         .write(reinterpret_cast<char const*>(bytes.data()), std::ssize(bytes));
   }
@@ -138,7 +139,7 @@ int run(std::vector<std::string> const& words) {
   if (command == "shards") {
     make_shards(words.at(1), number(2), static_cast<std::uint32_t>(number(3)));
   } else if (command == "pictures") {
-    make_pictures(words.at(1), number(2), static_cast<std::uint32_t>(number(3)));
+    make_pictures(words.at(1), number(2), static_cast<std::uint32_t>(number(3)), number(4));
   } else if (command == "losses") {
     print_losses(words.at(1));
   } else if (command == "compare_losses") {
