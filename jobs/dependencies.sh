@@ -6,8 +6,9 @@
 set -euo pipefail
 
 packages=(g++ cmake ninja-build openmpi-bin libopenmpi-dev libhdf5-openmpi-dev libtrilinos-kokkos-dev libdnnl-dev
+          ocl-icd-opencl-dev # for the package file of oneDNN
           libjpeg-dev libpng-dev zlib1g-dev libarchive-dev libtomlplusplus-dev libcli11-dev libfmt-dev libspdlog-dev
-          nlohmann-json3-dev libgtest-dev)
+          nlohmann-json3-dev libgtest-dev libgmock-dev)
 if [ "${1:-}" = tests ]; then
   packages+=(procps python3-h5py slurm-wlm munge)
   # Lmod does the same and excludes it
