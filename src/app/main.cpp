@@ -67,7 +67,13 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (CLI::ParseError const& error) {
     bool const asked = error.get_exit_code() == 0;  // --help or --version
-    if (launcher_rank() == 0) app.exit(error);
+    if (launcher_rank() == 0) {
+      // CLI11 says only that a command is missing, not that it does not know the word given.
+      auto const words = app.remaining(true);
+      if (error.get_name() == "RequiredError" && !words.empty())
+        fmt::print(stderr, "there is no command '{}'\n", words.front());
+      app.exit(error);
+    }
     return static_cast<int>(asked ? ExitCode::finished : ExitCode::usage);
   }
   return run_on_ranks(argc, argv, action);

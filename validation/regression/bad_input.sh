@@ -14,6 +14,11 @@ says "optim.lr"
 expect 2 alone "$dino" train nowhere.toml
 says "nowhere.toml"
 expect 2 alone "$dino" trian tiny.toml
+says "there is no command 'trian'"
+expect 2 alone "$dino" eval knm
+says "there is no command 'knm'"
+expect 2 alone "$dino" pack pictures -o shards --strikt
+says "--strikt"
 expect 2 run 3 $train shard.strategy=hybrid shard.group_size=2
 says "shard.group_size"
 expect 2 alone $train data.batch_size=97
