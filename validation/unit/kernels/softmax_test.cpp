@@ -123,6 +123,64 @@ TYPED_TEST(CrossEntropy, IsTheSumOverPairsAndItsGradient) {
   }
 }
 
+TYPED_TEST(CrossEntropy, OfAllPairsIsThatOfEachTeacherCropAlone) {
+  using T = TypeParam;
+  CrossEntropyCase const c{2, 3, 67};
+  auto const student = as<2>(c.student, {6, 67});
+  std::vector<T> both(c.student.size()), alone(both.size());
+  std::vector<double> loss(1), sum(1);
+  Doubles gradient(both.size());
+
+  DinoCrossEntropy<T> op{.student = student,
+                         .teacher = as<2>(c.teacher, {4, 67}),
+                         .batch = 2,
+                         .weight = 0.5,
+                         .dlogits = as<2>(both, {6, 67}),
+                         .loss = as<1>(loss, {1}),
+                         .pairing = CropPairing::all,
+                         .gradient_factor = 3};
+  run(host, op);
+  op.teacher_crops = 1, op.dlogits = as<2>(alone, {6, 67}), op.loss = as<1>(sum, {1});
+  for (std::int64_t a = 0; a < 2; ++a) {
+    op.teacher = as<2>(c.teacher, {4, 67}).rows(2 * a, 2 * a + 2);
+    run(host, op);
+    for (std::size_t i = 0; i < gradient.size(); ++i) gradient[i] += doubles(alone)[i];
+  }
+
+  EXPECT_LE(deviation(loss, sum), tolerance<float>());
+  EXPECT_LE(deviation_from(both, gradient), 2 * tolerance<T>());
+}
+
+TYPED_TEST(CrossEntropy, OfTokensWeighsEachRow) {
+  using T = TypeParam;
+  std::int64_t const rows = 3, width = 67;
+  auto const student = random_values<float>(rows * width, 1, 0.5);
+  auto const p = softmax(doubles(random_values<float>(rows * width, 2)), 67, {}, 1);
+  std::vector<float> const teacher(p.begin(), p.end()), weights{1, 0, 0.25F};
+  std::vector<T> dlogits(student.size());
+  std::vector<double> loss{1.5};
+
+  run(host, TokenCrossEntropy<T>{.student = as<2>(student, {rows, width}),
+                                 .teacher = as<2>(teacher, {rows, width}),
+                                 .row_weights = as<1>(weights, {rows}),
+                                 .weight = 0.5,
+                                 .dlogits = as<2>(dlogits, {rows, width}),
+                                 .loss = as<1>(loss, {1}),
+                                 .gradient_factor = 3});
+
+  auto const f = [&](Doubles const& s) {
+    auto const log_p = softmax(s, 67, {}, static_cast<double>(0.1F), true);
+    double sum = 0;
+    for (std::size_t i = 0; i < log_p.size(); ++i)
+      sum -= 0.5 * static_cast<double>(weights[i / 67] * teacher[i]) * log_p[i];
+    return sum;
+  };
+  auto expected = numeric_gradient(f, doubles(student));
+  for (auto& v : expected) v *= 3;
+  EXPECT_LE(deviation(loss, Doubles{1.5 + f(doubles(student))}), tolerance<float>(width));
+  EXPECT_LE(deviation_from(dlogits, expected), tolerance<T>(width));
+}
+
 TEST(CrossEntropyInPlace, GivesTheSameBits) {
   CrossEntropyCase c{2, 3, 67};
   std::vector<float> dlogits(c.student.size());
@@ -177,7 +235,9 @@ TEST(SoftmaxCheck, RefusesExtentsThatDisagree) {
                 run(host, CenteredSoftmax{as<2>(a, {2, 4}), as<1>(a, {4}), 0, as<2>(a, {2, 4})});
               }),
               testing::HasSubstr("temperature is 0, must be above 0"));
-  EXPECT_EQ(refusal([&] { run(host, ColumnSums{as<2>(a, {2, 4}), as<1>(a, {3})}); }),
+  EXPECT_EQ(refusal([&] {
+              run(host, ColumnSums{as<2>(a, {2, 4}), as<1>(a, {3})});
+            }),
             "ColumnSums: sums is [3], expected [4]");
   DinoCrossEntropy<float> op{.student = as<2>(std::as_const(a), {5, 4}),
                              .teacher = as<2>(std::as_const(a), {4, 4}),
