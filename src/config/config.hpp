@@ -24,6 +24,8 @@ struct Run {
   std::optional<std::int64_t> micro_batch;
   std::optional<double> time_budget;
   std::int64_t log_every = 10;
+  std::optional<std::int64_t> epoch_length;
+  std::int64_t skip_non_finite = 0;
   void visit(auto&& field) {
     field("dir", dir, "run directory: checkpoints, metrics and the resolved configuration");
     field("seed", seed, "seed of every random draw");
@@ -40,6 +42,10 @@ struct Run {
           "images per rank and forward pass, >= 1; unset: the rank's whole share of the batch");
     field("time_budget", time_budget, "seconds after which the run saves and stops (exit code 75)");
     field("log_every", log_every, "steps between progress lines, >= 1");
+    field("epoch_length", epoch_length,
+          "steps that the schedules call an epoch (DINOv2: 1250); unset: one pass over the data");
+    field("skip_non_finite", skip_non_finite,
+          "steps in a row with NaN or Inf that are skipped before the run ends with exit code 4");
   }
 };
 
@@ -116,17 +122,32 @@ struct Student {
   std::optional<std::int64_t> embed_dim, depth, num_heads;
   double mlp_ratio = 4.0;
   bool qkv_bias = true;
+  std::string ffn = "mlp";
+  std::int64_t registers = 0;
+  std::optional<double> layer_scale;
   double drop_path_rate = 0.1;
+  bool drop_path_uniform = false;
+  double interpolate_offset = 0.1;
+  bool interpolate_antialias = false;
   void visit(auto&& field) {
-    field("arch", arch, "vit_tiny, vit_small or vit_base");
+    field("arch", arch, "vit_tiny, vit_small, vit_base, vit_large or vit_giant2");
     field("patch_size", patch_size, "side of a patch, pixels; divides crops.global_size");
     field("embed_dim", embed_dim, "width D, instead of the architecture's");
     field("depth", depth, "blocks, instead of the architecture's");
     field("num_heads", num_heads, "attention heads, instead of the architecture's");
     field("mlp_ratio", mlp_ratio, "hidden width of the MLP over D");
     field("qkv_bias", qkv_bias, "whether queries, keys and values have a bias");
+    field("ffn", ffn, "second branch of a block: mlp, or swiglu (packed, DINOv2)");
+    field("registers", registers, "register tokens, >= 0");
+    field("layer_scale", layer_scale, "first value of LayerScale, > 0; unset: none");
     field("drop_path_rate", drop_path_rate,
           "stochastic depth of the last block, rising linearly from 0; in [0, 1)");
+    field("drop_path_uniform", drop_path_uniform,
+          "true: the rate holds for every block, and exactly that share of the batch is dropped");
+    field("interpolate_offset", interpolate_offset,
+          "added to the grid's size when positions are resampled; 0 or 0.1");
+    field("interpolate_antialias", interpolate_antialias,
+          "whether positions are resampled with an antialiasing filter");
   }
 };
 
@@ -141,6 +162,9 @@ struct Dino {
   double teacher_temp = 0.04;
   std::int64_t warmup_teacher_temp_epochs = 0;
   double center_momentum = 0.9;
+  std::string centering = "centering";
+  std::int64_t sinkhorn_iterations = 3;
+  double loss_weight = 1.0;
   void visit(auto&& field) {
     field("out_dim", out_dim, "prototypes K");
     field("hidden_dim", hidden_dim, "width of the head's MLP");
@@ -154,6 +178,46 @@ struct Dino {
     field("warmup_teacher_temp_epochs", warmup_teacher_temp_epochs,
           "epochs of the linear warm-up of the teacher temperature");
     field("center_momentum", center_momentum, "momentum of the centre, in [0, 1]");
+    field("centering", centering, "targets by centering or sinkhorn_knopp (dinov2)");
+    field("sinkhorn_iterations", sinkhorn_iterations, "iterations of Sinkhorn-Knopp, >= 1");
+    field("loss_weight", loss_weight, "weight of the DINO loss (dinov2), >= 0");
+  }
+};
+
+/// Masked patches (dinov2). Source: method.md 3.6, 4.
+struct Ibot {
+  double loss_weight = 1.0;
+  bool separate_head = false;
+  std::int64_t out_dim = 65536;
+  std::int64_t hidden_dim = 2048;
+  std::int64_t bottleneck_dim = 256;
+  std::int64_t nlayers = 3;
+  std::string centering = "centering";
+  double mask_sample_probability = 0.5;
+  std::array<double, 2> mask_ratio{0.1, 0.5};
+  void visit(auto&& field) {
+    field("loss_weight", loss_weight, "weight of the iBOT loss, >= 0; 0: no masks");
+    field("separate_head", separate_head, "false: the DINO head serves both");
+    field("out_dim", out_dim, "prototypes of a separate head");
+    field("hidden_dim", hidden_dim, "width of a separate head's MLP");
+    field("bottleneck_dim", bottleneck_dim, "width before a separate head's prototypes");
+    field("nlayers", nlayers, "linear layers of a separate head's MLP, >= 1");
+    field("centering", centering, "targets by centering or sinkhorn_knopp");
+    field("mask_sample_probability", mask_sample_probability,
+          "share of the global crops that are masked, in [0, 1]");
+    field("mask_ratio", mask_ratio, "share of the patches of those, [least, most], in [0, 1]");
+  }
+};
+
+/// The spread of class features (dinov2). Source: method.md 3.7.
+struct Koleo {
+  double loss_weight = 0.1;
+  std::optional<std::int64_t> group_size;
+  void visit(auto&& field) {
+    field("loss_weight", loss_weight, "weight of the KoLeo loss of each global crop, >= 0");
+    field("group_size", group_size,
+          "consecutive images of the batch among which neighbours are sought; unset: all "
+          "(published: the batch of one GPU)");
   }
 };
 
@@ -170,13 +234,17 @@ struct Optim {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;
+  std::string lr_scaling = "linear_256";
+  double layerwise_decay = 1.0;
+  double patch_embed_lr_mult = 1.0;
   void visit(auto&& field) {
-    field("lr", lr, "peak learning rate per 256 images of the batch (linear scaling)");
+    field("lr", lr, "peak learning rate, before the scaling that optim.lr_scaling names");
     field("min_lr", min_lr, "learning rate at the end, not scaled");
     field("warmup_epochs", warmup_epochs, "epochs of linear warm-up from 0");
     field("weight_decay", weight_decay, "weight decay at the start");
     field("weight_decay_end", weight_decay_end, "weight decay at the end (cosine)");
-    field("clip_grad", clip_grad, "largest L2 norm of each parameter's gradient; 0: no clipping");
+    field("clip_grad", clip_grad,
+          "largest L2 norm of the gradient of each parameter (dinov1) or module (dinov2); 0: none");
     field("freeze_last_layer_epochs", freeze_last_layer_epochs,
           "epochs in which the last layer is not trained");
     field("momentum_teacher", momentum_teacher, "teacher EMA momentum at the start, in [0, 1]");
@@ -185,6 +253,12 @@ struct Optim {
     field("beta1", beta1, "AdamW beta 1");
     field("beta2", beta2, "AdamW beta 2");
     field("eps", eps, "AdamW epsilon");
+    field("lr_scaling", lr_scaling,
+          "how lr follows the batch: linear_256, sqrt_1024 (DINOv2) or none");
+    field("layerwise_decay", layerwise_decay,
+          "factor of the learning rate for each level below the last (dinov2), in (0, 1]");
+    field("patch_embed_lr_mult", patch_embed_lr_mult,
+          "further factor of the patch embedding (dinov2), > 0");
   }
 };
 
@@ -244,6 +318,8 @@ struct Config {
   config::Crops crops;
   config::Student student;
   config::Dino dino;
+  config::Ibot ibot;
+  config::Koleo koleo;
   config::Optim optim;
   config::Shard shard;
   config::Checkpoint checkpoint;
@@ -256,6 +332,8 @@ struct Config {
     section("crops", crops);
     section("student", student);
     section("dino", dino);
+    section("ibot", ibot);
+    section("koleo", koleo);
     section("optim", optim);
     section("shard", shard);
     section("checkpoint", checkpoint);

@@ -71,6 +71,8 @@ void validate_run(Run const& run) {
   at_least("run.micro_batch", run.micro_batch, 1, "16");
   if (run.time_budget) positive("run.time_budget", *run.time_budget, "3600");
   at_least("run.log_every", run.log_every, 1, "10");
+  at_least("run.epoch_length", run.epoch_length, 1, "1250");
+  at_least("run.skip_non_finite", run.skip_non_finite, 0, "0");
 }
 
 void validate_data(Data const& data) {
@@ -130,13 +132,15 @@ struct Architecture {
   std::string_view name;
   std::int64_t embed_dim, depth, num_heads;
 };
-// Source: DeiT, arXiv:2012.12877, table 1 (tiny, small, base)
-constexpr std::array architectures{Architecture{"vit_tiny", 192, 12, 3},
-                                   Architecture{"vit_small", 384, 12, 6},
-                                   Architecture{"vit_base", 768, 12, 12}};
+// Source: DeiT, arXiv:2012.12877, table 1; DINOv2, arXiv:2304.07193, table 17
+constexpr std::array architectures{
+    Architecture{"vit_tiny", 192, 12, 3}, Architecture{"vit_small", 384, 12, 6},
+    Architecture{"vit_base", 768, 12, 12}, Architecture{"vit_large", 1024, 24, 16},
+    Architecture{"vit_giant2", 1536, 40, 24}};
 
 void validate_student(Student const& student) {
-  one_of("student.arch", student.arch, {"vit_small", "vit_tiny", "vit_base"});
+  one_of("student.arch", student.arch,
+         {"vit_small", "vit_tiny", "vit_base", "vit_large", "vit_giant2"});
   at_least("student.patch_size", student.patch_size, 1, "16");
   at_least("student.embed_dim", student.embed_dim, 1, "384");
   at_least("student.depth", student.depth, 1, "12");
@@ -151,6 +155,10 @@ void validate_student(Student const& student) {
   }
   positive("student.mlp_ratio", student.mlp_ratio, "4.0");
   below_one("student.drop_path_rate", student.drop_path_rate, "0.1");
+  one_of("student.ffn", student.ffn, {"mlp", "swiglu"});
+  at_least("student.registers", student.registers, 0, "4");
+  if (student.layer_scale) positive("student.layer_scale", *student.layer_scale, "1e-5");
+  not_negative("student.interpolate_offset", student.interpolate_offset, "0.1");
 }
 
 void validate_dino(Dino const& dino) {
@@ -163,6 +171,30 @@ void validate_dino(Dino const& dino) {
   positive("dino.teacher_temp", dino.teacher_temp, "0.04");
   at_least("dino.warmup_teacher_temp_epochs", dino.warmup_teacher_temp_epochs, 0, "0");
   unit_interval("dino.center_momentum", dino.center_momentum, "0.9");
+  one_of("dino.centering", dino.centering, {"centering", "sinkhorn_knopp"});
+  at_least("dino.sinkhorn_iterations", dino.sinkhorn_iterations, 1, "3");
+  not_negative("dino.loss_weight", dino.loss_weight, "1.0");
+}
+
+void validate_ibot(Ibot const& ibot) {
+  not_negative("ibot.loss_weight", ibot.loss_weight, "1.0");
+  at_least("ibot.out_dim", ibot.out_dim, 2, "65536");
+  at_least("ibot.hidden_dim", ibot.hidden_dim, 1, "2048");
+  at_least("ibot.bottleneck_dim", ibot.bottleneck_dim, 1, "256");
+  at_least("ibot.nlayers", ibot.nlayers, 1, "3");
+  one_of("ibot.centering", ibot.centering, {"centering", "sinkhorn_knopp"});
+  unit_interval("ibot.mask_sample_probability", ibot.mask_sample_probability, "0.5");
+  auto const& ratio = ibot.mask_ratio;
+  check(ratio[0] >= 0 && ratio[0] <= ratio[1] && ratio[1] <= 1, "ibot.mask_ratio", ratio,
+        "[least, most] with 0 <= least <= most <= 1", "[0.1, 0.5]");
+}
+
+void validate_koleo(Koleo const& koleo, std::int64_t batch_size) {
+  not_negative("koleo.loss_weight", koleo.loss_weight, "0.1");
+  at_least("koleo.group_size", koleo.group_size, 1, "16");
+  if (koleo.group_size)
+    check(*koleo.group_size <= batch_size, "koleo.group_size", *koleo.group_size,
+          fmt::format("<= data.batch_size={}", batch_size), toml_text(batch_size));
 }
 
 void validate_optim(Optim const& optim) {
@@ -178,6 +210,10 @@ void validate_optim(Optim const& optim) {
   below_one("optim.beta1", optim.beta1, "0.9");
   below_one("optim.beta2", optim.beta2, "0.999");
   positive("optim.eps", optim.eps, "1e-8");
+  one_of("optim.lr_scaling", optim.lr_scaling, {"linear_256", "sqrt_1024", "none"});
+  check(optim.layerwise_decay > 0 && optim.layerwise_decay <= 1, "optim.layerwise_decay",
+        optim.layerwise_decay, "in (0, 1]", "0.9");
+  positive("optim.patch_embed_lr_mult", optim.patch_embed_lr_mult, "0.2");
 }
 
 void validate_shard(Shard const& shard) {
@@ -217,15 +253,16 @@ void validate_evaluation(Evaluation const& eval, std::int64_t patch_size) {
 }  // namespace config
 
 void Config::validate() const {
-  require(method == "dinov1", ExitCode::usage, "invalid method={} ({}). Try method=dinov1",
-          config::toml_text(method),
-          method == "dinov2" || method == "dinov3" ? "dinov2 and dinov3 are not available yet"
-                                                   : "must be dinov1");
+  require(method == "dinov1" || method == "dinov2", ExitCode::usage,
+          "invalid method={} ({}). Try method=dinov2", config::toml_text(method),
+          method == "dinov3" ? "dinov3 is not available yet" : "must be dinov1 or dinov2");
   config::validate_run(run);
   config::validate_data(data);
   config::validate_student(student);  // before the crops: it checks the patch size they divide by
   config::validate_crops(crops, student.patch_size);
   config::validate_dino(dino);
+  config::validate_ibot(ibot);
+  config::validate_koleo(koleo, data.batch_size);
   config::validate_optim(optim);
   config::validate_shard(shard);
   config::validate_checkpoint(checkpoint);

@@ -12,17 +12,30 @@ namespace dino::optim {
 constexpr double clip_eps = 1e-6;  // method.md 6.5
 
 template <class T>
-AdamW<T>::AdamW(Space const& space, shard::ParameterStore<T>& store)
-    : space_(space), store_(store) {
+AdamW<T>::AdamW(Space const& space, shard::ParameterStore<T>& store, ParameterRules const& rules)
+    : space_(space), store_(store), rules_(rules) {
   for (int unit = 0; unit < store.units(); ++unit) {
-    auto const& spec = store.layout(unit).spec();
-    for (std::size_t p = 0; p < spec.parameters.size(); ++p) {
-      if (spec.parameters[p].trained == shard::Trained::no) continue;
-      slots_.push_back(
-          {.unit = unit, .parameter = p, .name = spec.prefix + spec.parameters[p].name});
+    auto const& parameters = store.layout(unit).spec().parameters;
+    for (std::size_t p = 0; p < parameters.size(); ++p) {
+      if (parameters[p].trained == shard::Trained::yes) add_slot(unit, p);
     }
   }
   sums_memory_ = Buffer(space, static_cast<std::int64_t>(slots_.size() * sizeof(double)));
+}
+
+template <class T>
+void AdamW<T>::add_slot(int unit, std::size_t parameter) {
+  auto const& spec = store_.layout(unit).spec();
+  auto const& row = spec.parameters[parameter];
+  Slot slot{.unit = unit, .parameter = parameter, .name = spec.prefix + row.name};
+  slot.group = {.weight_decay = row.decay == shard::Decay::yes ? 1.0 : 0.0,
+                .last_layer = row.last_layer};
+  if (rules_.layers) slot.group = parameter_group(slot.name, *rules_.layers);
+  auto const module = slot.name.substr(0, slot.name.find('.'));
+  auto const known = std::find(modules_.begin(), modules_.end(), module);
+  slot.module = static_cast<std::size_t>(known - modules_.begin());
+  if (known == modules_.end()) modules_.push_back(module);
+  slots_.push_back(std::move(slot));
 }
 
 template <class T>
@@ -44,30 +57,40 @@ std::vector<double> AdamW<T>::gradient_norms() const {
 }
 
 template <class T>
+double AdamW<T>::clip_factor(Slot const& slot, double own_norm,
+                             std::vector<double> const& module_norms, double clip_grad) const {
+  if (clip_grad <= 0) return 1.0;
+  auto const norm = rules_.clipping == Clipping::module ? module_norms[slot.module] : own_norm;
+  return std::min(1.0, clip_grad / (norm + clip_eps));
+}
+
+template <class T>
 void AdamW<T>::step(StepValues const& values, std::vector<double> const& norms) {
+  std::vector<double> module_norms(modules_.size(), 0.0);
+  for (std::size_t i = 0; i < slots_.size(); ++i)
+    module_norms[slots_[i].module] += norms[i] * norms[i];
+  for (auto& norm : module_norms) norm = std::sqrt(norm);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     auto& slot = slots_[i];
-    auto const& layout = store_.layout(slot.unit);
-    auto const& spec = layout.spec().parameters[slot.parameter];
-    if (values.freeze_last_layer && spec.last_layer) continue;
+    auto const& group = slot.group;
+    if (values.freeze_last_layer && group.last_layer) continue;
     ++slot.steps;
-    auto const overlap = layout.overlap(slot.parameter, store_.part());
+    auto const overlap = store_.layout(slot.unit).overlap(slot.parameter, store_.part());
     auto const begin = overlap.in_part;
     auto const end = begin + overlap.count;
-    double const clip =
-        values.clip_grad > 0 ? std::min(1.0, values.clip_grad / (norms[i] + clip_eps)) : 1.0;
-    run(space_,
-        AdamWStep{.parameter = store_.master(slot.unit).rows(begin, end),
-                  .exp_avg = store_.exp_avg(slot.unit).rows(begin, end),
-                  .exp_avg_sq = store_.exp_avg_sq(slot.unit).rows(begin, end),
-                  .gradient = store_.gradient_part(slot.unit).rows(begin, end),
-                  .gradient_scale = static_cast<float>(clip),
-                  .lr = values.lr,
-                  .weight_decay = spec.decay == shard::Decay::yes ? values.weight_decay : 0.0,
-                  .beta1 = values.beta1,
-                  .beta2 = values.beta2,
-                  .eps = values.eps,
-                  .step = slot.steps});
+    auto const lr = group.last_layer ? values.last_layer_lr.value_or(values.lr) : values.lr;
+    run(space_, AdamWStep{.parameter = store_.master(slot.unit).rows(begin, end),
+                          .exp_avg = store_.exp_avg(slot.unit).rows(begin, end),
+                          .exp_avg_sq = store_.exp_avg_sq(slot.unit).rows(begin, end),
+                          .gradient = store_.gradient_part(slot.unit).rows(begin, end),
+                          .gradient_scale = static_cast<float>(
+                              clip_factor(slot, norms[i], module_norms, values.clip_grad)),
+                          .lr = lr * group.lr,
+                          .weight_decay = values.weight_decay * group.weight_decay,
+                          .beta1 = values.beta1,
+                          .beta2 = values.beta2,
+                          .eps = values.eps,
+                          .step = slot.steps});
   }
   store_.invalidate();
 }

@@ -1,18 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "optim/parameter_groups.hpp"
 #include "shard/store.hpp"
 
 namespace dino::optim {
 
+/// How gradients are clipped: each parameter by itself (v1), or all of a module together, that is
+/// of a backbone or a head (v2, v3). Source: method.md 6.5.
+enum class Clipping { parameter, module };
+
+/// The rules by which parameters differ.
+struct ParameterRules {
+  /// Unset: v1's rules, by the parameter tables alone.
+  std::optional<LayerwiseDecay> layers;
+  Clipping clipping = Clipping::parameter;
+};
+
 /// Values of one optimizer step.
 struct StepValues {
   double lr = 0;
-  double weight_decay = 0;  ///< of the parameters that decay
-  double clip_grad = 0;     ///< largest L2 norm of each parameter's gradient; 0: no clipping
+  std::optional<double> last_layer_lr = {};  ///< of the prototypes (v2, v3); unset: lr
+  double weight_decay = 0;                   ///< of the parameters that decay
+  double clip_grad = 0;  ///< largest L2 norm of what is clipped together; 0: no clipping
   bool freeze_last_layer =
       false;  ///< skip the prototypes: no update, no decay, no moments, no count
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
@@ -24,15 +38,16 @@ struct Slot {
   std::size_t parameter = 0;
   std::string name;        ///< full state-dict name
   std::int64_t steps = 0;  ///< updates so far: AdamW's t - 1
+  ParameterGroup group;
+  std::size_t module = 0;  ///< backbone, head, …: what is clipped together
 };
 
-/// AdamW over the parts of a sharded student, with v1's groups (biases and norms do not decay) and
-/// clipping of each parameter by itself.
+/// AdamW over the parts of a sharded student, with groups of parameters and clipping.
 /// Source: Loshchilov & Hutter 2019, arXiv:1711.05101; method.md 6.1, 6.2, 6.5.
 template <class T>
 class AdamW {
  public:
-  AdamW(Space const& space, shard::ParameterStore<T>& store);
+  AdamW(Space const& space, shard::ParameterStore<T>& store, ParameterRules const& rules = {});
 
   /// L2 norm of each trained parameter's whole gradient, in the order of `slots`; alike on all
   /// ranks of the group.
@@ -44,9 +59,15 @@ class AdamW {
   void set_steps(std::size_t slot, std::int64_t steps) { slots_[slot].steps = steps; }
 
  private:
+  void add_slot(int unit, std::size_t parameter);
+  double clip_factor(Slot const& slot, double own_norm, std::vector<double> const& module_norms,
+                     double clip_grad) const;
+
   Space space_;
   shard::ParameterStore<T>& store_;
+  ParameterRules rules_;
   std::vector<Slot> slots_;
+  std::vector<std::string> modules_;
   Buffer sums_memory_;
 };
 

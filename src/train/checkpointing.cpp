@@ -46,7 +46,7 @@ struct ArrayGroup {
 };
 
 template <class T>
-std::vector<ArrayGroup<T>> array_groups(DinoStep<T>& step) {
+std::vector<ArrayGroup<T>> array_groups(TrainingStep<T>& step) {
   auto& student = step.student().store;
   auto& teacher = step.teacher().store;
   return {{"student/", [&student](int u) { return student.master(u); }},
@@ -88,13 +88,12 @@ std::vector<float> optimizer_steps(optim::AdamW<T> const& optimizer) {
   return steps;
 }
 
-constexpr char const* center_array = "loss/center";
 constexpr char const* steps_array = "optimizer/steps";
 
 /// An array that every rank has whole: rank 0 writes it.
-io::CheckpointPart whole_array(char const* name, std::vector<float> const& values, int rank) {
+io::CheckpointPart whole_array(std::string name, std::vector<float> const& values, int rank) {
   auto const all = std::span<float const>(values);
-  return {.name = name,
+  return {.name = std::move(name),
           .shape = {static_cast<std::int64_t>(values.size())},
           .offset = 0,
           .values = rank == 0 ? all : all.first(0)};
@@ -112,7 +111,7 @@ io::CheckpointState run_state(Config const& config, Progress const& progress) {
 
 /// Every array that a checkpoint of this run has, with its shape.
 template <class T>
-std::map<std::string, std::vector<std::int64_t>> expected_arrays(DinoStep<T>& step) {
+std::map<std::string, std::vector<std::int64_t>> expected_arrays(TrainingStep<T>& step) {
   std::map<std::string, std::vector<std::int64_t>> arrays;
   for (auto const& group : array_groups(step)) {
     for_each_array(step.student().store, group,
@@ -120,14 +119,15 @@ std::map<std::string, std::vector<std::int64_t>> expected_arrays(DinoStep<T>& st
                      arrays[name] = *part.shape;
                    });
   }
-  arrays[center_array] = {step.loss().prototypes()};
+  for (auto const& state : step.loss_state())
+    arrays["loss/" + state.name] = {static_cast<std::int64_t>(state.values.size())};
   arrays[steps_array] = {static_cast<std::int64_t>(step.optimizer().slots().size())};
   return arrays;
 }
 
 /// \throws Error (usage) where the checkpoint cannot be continued by this configuration
 template <class T>
-void check_belongs(DinoStep<T>& step, Config const& config, std::string const& path,
+void check_belongs(TrainingStep<T>& step, Config const& config, std::string const& path,
                    io::CheckpointSummary const& summary) {
   auto const expected = expected_arrays(step);
   std::size_t found = 0;
@@ -163,7 +163,7 @@ std::int64_t state_integer(io::CheckpointSummary const& summary, std::string con
 
 /// Reads one checkpoint that is known to be good into the step.
 template <class T>
-Progress load_checkpoint(DinoStep<T>& step, Config const& config, std::string const& path) {
+Progress load_checkpoint(TrainingStep<T>& step, Config const& config, std::string const& path) {
   auto const summary = io::read_checkpoint_summary(path);
   check_belongs(step, config, path, summary);
   std::vector<io::CheckpointRequest> requests;
@@ -177,7 +177,8 @@ Progress load_checkpoint(DinoStep<T>& step, Config const& config, std::string co
                    });
   }
   io::read_checkpoint(path, requests);
-  step.loss().set_center(io::read_checkpoint_array(path, center_array));
+  for (auto& state : step.loss_state())
+    step.set_loss_state({state.name, io::read_checkpoint_array(path, "loss/" + state.name)});
   auto const steps = io::read_checkpoint_array(path, steps_array);
   for (std::size_t i = 0; i < steps.size(); ++i)
     step.optimizer().set_steps(i, static_cast<std::int64_t>(steps[i]));
@@ -200,7 +201,7 @@ std::vector<std::int64_t> shared_checkpoint_list(Communicator const& world,
 }  // namespace
 
 template <class T>
-void save_checkpoint(DinoStep<T>& step, Config const& config, Progress const& progress) {
+void save_checkpoint(TrainingStep<T>& step, Config const& config, Progress const& progress) {
   auto const& world = step.world();
   auto const& store = step.student().store;
   int const group_size = store.group().size();
@@ -212,9 +213,10 @@ void save_checkpoint(DinoStep<T>& step, Config const& config, Progress const& pr
                                         world.size() / group_size));
         });
   }
-  auto const center = step.loss().center();
+  auto const losses = step.loss_state();
   auto const steps = optimizer_steps(step.optimizer());
-  parts.push_back(whole_array(center_array, center, world.rank()));
+  for (auto const& state : losses)
+    parts.push_back(whole_array("loss/" + state.name, state.values, world.rank()));
   parts.push_back(whole_array(steps_array, steps, world.rank()));
   auto const path = io::checkpoint_path(config.run.dir, progress.step);
   io::write_checkpoint(world, path, parts, run_state(config, progress));
@@ -225,7 +227,7 @@ void save_checkpoint(DinoStep<T>& step, Config const& config, Progress const& pr
 }
 
 template <class T>
-std::optional<Progress> load_newest_checkpoint(DinoStep<T>& step, Config const& config) {
+std::optional<Progress> load_newest_checkpoint(TrainingStep<T>& step, Config const& config) {
   auto const& world = step.world();
   auto const steps = shared_checkpoint_list(world, config.run.dir);
   std::string last_fault;
@@ -271,10 +273,10 @@ Config checkpoint_config(std::string const& path) {
   return parse_config(it->second, path, {});
 }
 
-template void save_checkpoint(DinoStep<float>&, Config const&, Progress const&);
-template void save_checkpoint(DinoStep<bfloat16>&, Config const&, Progress const&);
-template std::optional<Progress> load_newest_checkpoint(DinoStep<float>&, Config const&);
-template std::optional<Progress> load_newest_checkpoint(DinoStep<bfloat16>&, Config const&);
+template void save_checkpoint(TrainingStep<float>&, Config const&, Progress const&);
+template void save_checkpoint(TrainingStep<bfloat16>&, Config const&, Progress const&);
+template std::optional<Progress> load_newest_checkpoint(TrainingStep<float>&, Config const&);
+template std::optional<Progress> load_newest_checkpoint(TrainingStep<bfloat16>&, Config const&);
 template void load_model(shard::ParameterStore<float>&, std::string const&, std::string const&);
 template void load_model(shard::ParameterStore<bfloat16>&, std::string const&, std::string const&);
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "io/checkpoint.hpp"
-#include "train/step.hpp"
+#include "train/training_step.hpp"
 
 namespace dino::train {
 
@@ -18,17 +18,17 @@ struct Progress {
 /// Writes student, teacher, AdamW's moments and counts, centre and progress of `step` as
 /// `checkpoint_<step>.h5` in the run directory, moves latest.h5 and applies retention. Collective.
 template <class T>
-void save_checkpoint(DinoStep<T>& step, Config const& config, Progress const& progress);
+void save_checkpoint(TrainingStep<T>& step, Config const& config, Progress const& progress);
 
 /// Loads the newest checkpoint of the run directory whose checksums hold; corrupt ones are named in
 /// a warning and passed over. Nothing where there is none. Collective.
 /// \throws Error (usage) where it belongs to another model or batch size, (input) where all are
 /// corrupt
 template <class T>
-std::optional<Progress> load_newest_checkpoint(DinoStep<T>& step, Config const& config);
+std::optional<Progress> load_newest_checkpoint(TrainingStep<T>& step, Config const& config);
 
-/// Reads the parts of one model ("student" or "teacher") that this rank holds. \throws Error (input)
-/// naming file and array where one is missing or has another shape
+/// Reads the parts of one model ("student" or "teacher") that this rank holds. \throws Error
+/// (input) naming file and array where one is missing or has another shape
 template <class T>
 void load_model(shard::ParameterStore<T>& store, std::string const& path, std::string const& group);
 

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "io/metrics.hpp"
 #include "train/checkpointing.hpp"
 #include "train/drop_path.hpp"
+#include "train/make_step.hpp"
 #include "train/progress.hpp"
 #include "train/run_directory.hpp"
 #include "train/slice.hpp"
@@ -52,7 +54,7 @@ Extent run_extent(Config const& config, std::int64_t images) {
           "data.batch_size={} is larger than the data set of {} images in '{}'. Try "
           "data.batch_size={}",
           config.data.batch_size, images, config.data.shards, images);
-  auto const per_epoch = images / config.data.batch_size;
+  auto const per_epoch = config.run.epoch_length.value_or(images / config.data.batch_size);
   return {per_epoch, config.run.steps.value_or(config.run.epochs * per_epoch)};
 }
 
@@ -66,7 +68,9 @@ class Run {
  private:
   void resume();
   void start_loader();
+  StepBatch next_batch();
   StepResult one_step(StepSettings const& settings);
+  void look_at_fault(StepResult const& result);
   void record(StepSettings const& settings, StepResult const& result);
   void report(StepSettings const& settings, StepResult const& result);
   void evaluate();
@@ -82,15 +86,15 @@ class Run {
   Communicator world_;
   Config config_;
   std::optional<RunDirectory> directory_;
-  bool polling_ = false;  ///< whether step_ exists
   Space space_ = Host{.between = [this] {
-    if (polling_) step_.poll();
+    if (step_) step_->poll();
   }};
   io::ShardSet shards_;
   Extent extent_;
   BatchSlice slice_;
-  ModelShape shape_;
-  DinoStep<T> step_;
+  std::int64_t depth_ = 0;  ///< blocks of the backbone
+  std::optional<MaskMaker> masks_;
+  std::unique_ptr<TrainingStep<T>> step_;
   Arena arena_;
   Progress progress_;
   std::optional<Loader> loader_;
@@ -100,6 +104,7 @@ class Run {
   RateMeter rate_;
   double save_seconds_ = 0;
   std::int64_t saved_step_ = -1;
+  std::int64_t faults_ = 0, faults_in_row_ = 0;  ///< steps that were skipped
 };
 
 /// The directory is locked before anything else is done. Collective.
@@ -117,20 +122,20 @@ Run<T>::Run(Communicator const& world, Config const& config)
       shards_(open_training_shards(world, config)),
       extent_(run_extent(config, shards_.size())),
       slice_(rank_slice(world, config.data.batch_size, config.run.micro_batch)),
-      shape_(model_shape(config)),
-      step_(space_, world, make_strategy(config, world.size()), shape_,
-            config.dino.center_momentum),
-      arena_(space_, step_cost<T>(shape_, config.crops,
+      depth_(model_shape(config).backbone.depth),
+      masks_(make_masks(config)),
+      step_(make_step<T>(space_, world, make_strategy(config, world.size()), config)),
+      arena_(space_, step_cost<T>(config,
                                   largest_micro_batch(world.size(), config.data.batch_size,
-                                                      config.run.micro_batch))
+                                                      config.run.micro_batch),
+                                  slice_.micro_batches)
                          .arena_bytes) {
-  polling_ = true;
   stop_.emplace(chief() ? config.run.dir : std::string(), config.run.time_budget);
 }
 
 template <class T>
 void Run<T>::resume() {
-  auto const found = load_newest_checkpoint(step_, config_);
+  auto const found = load_newest_checkpoint(*step_, config_);
   if (found) {
     progress_ = *found;
     saved_step_ = progress_.step;
@@ -141,7 +146,7 @@ void Run<T>::resume() {
           progress_.dataset_size, shards_.size());
     }
   } else {
-    step_.initialize(static_cast<std::uint64_t>(config_.run.seed));
+    step_->initialize(static_cast<std::uint64_t>(config_.run.seed));
   }
   progress_.dataset_size = shards_.size();
   on_rank_zero(world_,
@@ -158,25 +163,62 @@ void Run<T>::start_loader() {
                                            .first_step = progress_.step});
 }
 
+/// The next micro-batch with its drop-path factors and masks; its crops go back to the loader when
+/// the step lets go of them.
+template <class T>
+StepBatch Run<T>::next_batch() {
+  auto const batch = std::shared_ptr<HostBatch>(
+      new HostBatch{.crops = loader_->next(), .drop_path = {}, .masks = {}},
+      [this](HostBatch* done) {
+        loader_->recycle(std::move(done->crops));
+        delete done;
+      });
+  auto const& crops = batch->crops;
+  auto const& student = config_.student;
+  auto const first = crops.first_position % config_.data.batch_size;
+  if (student.drop_path_rate > 0 && student.drop_path_uniform) {
+    SubsetDropPath const drop{.rate = student.drop_path_rate,
+                              .depth = depth_,
+                              .global_crops = crops.global.count,
+                              .local_crops = crops.local.count,
+                              .global_batch = config_.data.batch_size,
+                              .seed = config_.run.seed};
+    batch->drop_path = drop.factors(progress_.step, first, crops.images);
+  } else if (student.drop_path_rate > 0) {
+    batch->drop_path =
+        drop_path_factors(student.drop_path_rate, depth_, crops.global.count + crops.local.count,
+                          config_.run.seed, crops.positions);
+  }
+  if (masks_) batch->masks = masks_->masks(progress_.step, first, crops.images);
+  return {crop_views(*batch, depth_, config_.data.batch_size), batch};
+}
+
 template <class T>
 StepResult Run<T>::one_step(StepSettings const& settings) {
-  auto const micro_batches = slice_.micro_batches;
-  auto const depth = shape_.backbone.depth;
-  step_.begin(config_.data.batch_size);
-  for (std::int64_t m = 0; m < micro_batches; ++m) {
-    auto batch = loader_->next();
-    std::vector<float> factors;
-    if (config_.student.drop_path_rate > 0) {
-      factors = drop_path_factors(config_.student.drop_path_rate, depth,
-                                  batch.global.count + batch.local.count, config_.run.seed,
-                                  batch.positions);
-    }
-    step_.micro_batch(arena_, crop_views(batch, factors, depth), settings,
-                      m + 1 == micro_batches ? DinoStep<T>::Last::yes : DinoStep<T>::Last::no);
-    loader_->recycle(std::move(batch));
-  }
+  step_->begin(config_.data.batch_size);
+  step_->accumulate(
+      arena_, {.micro_batches = slice_.micro_batches, .next = [this] { return next_batch(); }},
+      settings);
   stop_reason_ = stop_->reason(reserve_seconds());
-  return step_.finish(settings, progress_.step, stop_reason_.has_value());
+  auto result = step_->finish(settings, progress_.step, stop_reason_.has_value());
+  look_at_fault(result);
+  return result;
+}
+
+/// Skips a step that is not finite, or ends the run where there are too many in a row.
+template <class T>
+void Run<T>::look_at_fault(StepResult const& result) {
+  if (!result.fault) {
+    faults_in_row_ = 0;
+    return;
+  }
+  ++faults_;
+  ++faults_in_row_;
+  require(faults_in_row_ <= config_.run.skip_non_finite, ExitCode::numerical,
+          "{}. Nothing was updated; the last checkpoint is good. Lower optim.lr, or set "
+          "optim.clip_grad",
+          *result.fault);
+  if (chief()) log::warning("{}: this step is skipped", *result.fault);
 }
 
 template <class T>
@@ -184,19 +226,21 @@ void Run<T>::record(StepSettings const& settings, StepResult const& result) {
   if (!metrics_) return;
   double squares = 0;
   for (auto const norm : result.gradient_norms) squares += norm * norm;
-  metrics_->append_step(progress_.step,
-                        {{"loss", result.loss},
-                         {"lr", settings.lr},
-                         {"weight_decay", settings.weight_decay},
-                         {"momentum", settings.momentum},
-                         {"teacher_temperature", settings.teacher_temperature},
-                         {"teacher_entropy", result.teacher.entropy},
-                         {"prototypes_used", static_cast<double>(result.teacher.prototypes)},
-                         {"gradient_norm", std::sqrt(squares)},
-                         {"epoch", static_cast<double>(progress_.step) /
-                                       static_cast<double>(extent_.steps_per_epoch)},
-                         {"images_per_second", rate_.images_per_second()},
-                         {"data_wait_share", rate_.wait_share()}});
+  auto values = result.terms;
+  values.insert({{"loss", result.loss},
+                 {"lr", settings.lr},
+                 {"weight_decay", settings.weight_decay},
+                 {"momentum", settings.momentum},
+                 {"teacher_temperature", settings.teacher_temperature},
+                 {"teacher_entropy", result.teacher.entropy},
+                 {"prototypes_used", static_cast<double>(result.teacher.prototypes)},
+                 {"gradient_norm", std::sqrt(squares)},
+                 {"epoch", static_cast<double>(progress_.step) /
+                               static_cast<double>(extent_.steps_per_epoch)},
+                 {"images_per_second", rate_.images_per_second()},
+                 {"data_wait_share", rate_.wait_share()},
+                 {"steps_skipped", static_cast<double>(faults_)}});
+  metrics_->append_step(progress_.step, values);
 }
 
 template <class T>
@@ -230,7 +274,7 @@ void Run<T>::evaluate() {
                                              .std = config_.crops.std},
                                .batch_size = e.batch_size,
                                .workers = config_.data.workers};
-  auto& backbone = step_.teacher().backbone;
+  auto& backbone = step_->teacher().backbone;
   auto const results = knn_accuracy(
       world_, extract_features(space_, world_, backbone, train, options),
       extract_features(space_, world_, backbone, test, options), e.knn_k, e.knn_temperature);
@@ -253,7 +297,7 @@ void Run<T>::save() {
   // First: who is killed in between writes these rows again, as they lie behind the older
   // checkpoint.
   if (metrics_) metrics_->flush();
-  save_checkpoint(step_, config_, progress_);
+  save_checkpoint(*step_, config_, progress_);
   save_seconds_ = seconds_since(begin);
   saved_step_ = progress_.step;
 }

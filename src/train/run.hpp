@@ -4,11 +4,11 @@
 
 #include "comm/communicator.hpp"
 #include "config/config.hpp"
-#include "train/step.hpp"
+#include "train/training_step.hpp"
 
 namespace dino::train {
 
-/// Values of all v1 schedules at a 0-based step. Source: method.md 6.3, 6.4.
+/// Values of all schedules at a 0-based step. Source: method.md 6.3, 6.4.
 StepSettings settings_at(Config const& config, std::int64_t step, std::int64_t steps_per_epoch,
                          std::int64_t steps);
 

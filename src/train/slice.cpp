@@ -34,17 +34,21 @@ std::int64_t largest_micro_batch(int ranks, std::int64_t batch_size,
   return (largest_share(ranks, batch_size) + parts - 1) / parts;
 }
 
-CropViews crop_views(CropBatch const& batch, std::vector<float> const& drop_path,
-                     std::int64_t depth) {
+CropViews crop_views(HostBatch const& batch, std::int64_t depth, std::int64_t global_batch) {
+  auto const& crops = batch.crops;
   auto const images = [&](CropGroup const& group) {
-    return ImageView{group.pixels.data(), {group.count * batch.images, 3, group.size, group.size}};
+    return ImageView{group.pixels.data(), {group.count * crops.images, 3, group.size, group.size}};
   };
-  CropViews views{
-      .images = batch.images, .global = images(batch.global), .local = {}, .drop_path = {}};
-  if (batch.local.count > 0) views.local = images(batch.local);
-  if (!drop_path.empty()) {
-    views.drop_path = {drop_path.data(),
-                       {2 * depth, (batch.global.count + batch.local.count) * batch.images}};
+  CropViews views{.images = crops.images,
+                  .first = crops.first_position % global_batch,
+                  .global = images(crops.global),
+                  .local = {},
+                  .drop_path = {},
+                  .masks = batch.masks.masks.empty() ? nullptr : &batch.masks};
+  if (crops.local.count > 0) views.local = images(crops.local);
+  if (!batch.drop_path.empty()) {
+    views.drop_path = {batch.drop_path.data(),
+                       {2 * depth, (crops.global.count + crops.local.count) * crops.images}};
   }
   return views;
 }

@@ -6,7 +6,7 @@
 
 #include "config/config.hpp"
 #include "data/loader.hpp"
-#include "train/step.hpp"
+#include "train/training_step.hpp"
 
 namespace dino::train {
 
@@ -19,10 +19,15 @@ BatchSlice rank_slice(Communicator const& world, std::int64_t batch_size,
 std::int64_t largest_micro_batch(int ranks, std::int64_t batch_size,
                                  std::optional<std::int64_t> micro);
 
-/// Crops of a micro-batch as the step takes them; host pixels are used where they lie.
-/// \param drop_path  [2 depth, crops * images], or empty: none
-CropViews crop_views(CropBatch const& batch, std::vector<float> const& drop_path,
-                     std::int64_t depth);
+/// A micro-batch with all that belongs to it, on the host.
+struct HostBatch {
+  CropBatch crops;
+  std::vector<float> drop_path;  ///< [2 depth, crops * images], or empty: none
+  CollatedMasks masks;           ///< empty: none
+};
+
+/// A micro-batch as the step takes it; host pixels are used where they lie.
+CropViews crop_views(HostBatch const& batch, std::int64_t depth, std::int64_t global_batch);
 
 /// The strategy that a configuration names. \throws Error (usage)
 shard::Strategy make_strategy(Config const& config, int ranks);

@@ -4,11 +4,14 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <vector>
 
 #include "base/philox.hpp"
 #include "train/drop_path.hpp"
+#include "train/make_step.hpp"
+#include "train/run.hpp"
 #include "train/slice.hpp"
 
 namespace dino::train {
@@ -44,56 +47,69 @@ std::int64_t count_parameters(ModelShape const& shape) {
   return count;
 }
 
+/// A micro-batch of noise with drop path and masks.
+HostBatch host_batch(Config const& config, ModelShape const& shape, std::int64_t images) {
+  HostBatch batch{.crops = noise_batch(config.crops, images), .drop_path = {}, .masks = {}};
+  if (config.student.drop_path_rate > 0) {
+    SubsetDropPath const drop{.rate = config.student.drop_path_rate,
+                              .depth = shape.backbone.depth,
+                              .local_crops = config.crops.local_count,
+                              .global_batch = images};
+    batch.drop_path = drop.factors(0, 0, images);
+  }
+  if (auto const masks = make_masks(config)) batch.masks = masks->masks(0, 0, images);
+  return batch;
+}
+
 template <class T>
 StepFigure measure(Communicator const& world, Config const& config, std::int64_t steps) {
   auto const shape = model_shape(config);
   auto const images =
       largest_micro_batch(world.size(), config.data.batch_size, config.run.micro_batch);
-  auto const slice = rank_slice(world, config.data.batch_size, config.run.micro_batch);
-  auto const cost = step_cost<T>(shape, config.crops, images);
-  bool polling = false;
-  DinoStep<T>* stepping = nullptr;
+  auto const micro_batches =
+      rank_slice(world, config.data.batch_size, config.run.micro_batch).micro_batches;
+  auto const global_batch = images * micro_batches * world.size();
+  auto const cost = step_cost<T>(config, images, micro_batches);
+  std::unique_ptr<TrainingStep<T>> step;
   Space const space = Host{.between = [&] {
-    if (polling) stepping->poll();
+    if (step) step->poll();
   }};
-  DinoStep<T> step(space, world, make_strategy(config, world.size()), shape,
-                   config.dino.center_momentum);
-  stepping = &step;
-  polling = true;
-  step.initialize(0);
+  step = make_step<T>(space, world, make_strategy(config, world.size()), config);
+  step->initialize(0);
   Arena arena(space, cost.arena_bytes);
-  auto const batch = noise_batch(config.crops, images);
-  auto const factors = config.student.drop_path_rate > 0
-                           ? drop_path_factors(config.student.drop_path_rate, shape.backbone.depth,
-                                               2 + config.crops.local_count, 0, batch.positions)
-                           : std::vector<float>();
-  StepSettings const settings{.lr = 1e-5, .weight_decay = 0.04, .clip_grad = 3.0};
+  auto const batch = host_batch(config, shape, images);
+  auto settings = settings_at(config, 0, 1, 2);
+  settings.lr = 1e-5;
   StepFigure figure{.steps = steps, .seconds = std::numeric_limits<double>::infinity()};
   for (std::int64_t s = 0; s <= steps; ++s) {
     world.barrier();
+    std::int64_t part = 0;
     auto const begin = std::chrono::steady_clock::now();
-    step.begin(images * slice.micro_batches * world.size());
-    for (std::int64_t m = 0; m < slice.micro_batches; ++m) {
-      step.micro_batch(
-          arena, crop_views(batch, factors, shape.backbone.depth), settings,
-          m + 1 == slice.micro_batches ? DinoStep<T>::Last::yes : DinoStep<T>::Last::no);
-    }
-    step.finish(settings, s);
+    step->begin(global_batch);
+    step->accumulate(arena,
+                     {.micro_batches = micro_batches,
+                      .next =
+                          [&] {
+                            auto views = crop_views(batch, shape.backbone.depth, global_batch);
+                            views.first = (world.rank() * micro_batches + part++) * images;
+                            return StepBatch{views, nullptr};
+                          }},
+                     settings);
+    step->finish(settings, s);
     std::chrono::duration<double> const seconds = std::chrono::steady_clock::now() - begin;
     if (s > 0 && seconds.count() < figure.seconds) {
       figure.seconds = seconds.count();
-      figure.times = step.times();
+      figure.times = step->times();
     }
   }
   figure.seconds = world.max(figure.seconds);
-  figure.matrix_flops = cost.matrix_flops * static_cast<double>(slice.micro_batches);
-  figure.images_per_second =
-      static_cast<double>(images * slice.micro_batches * world.size()) / figure.seconds;
+  figure.matrix_flops = cost.matrix_flops;
+  figure.images_per_second = static_cast<double>(global_batch) / figure.seconds;
   figure.gflops = figure.matrix_flops / figure.seconds * 1e-9;
   figure.parameters = count_parameters(shape);
   figure.arena_bytes = cost.arena_bytes;
-  figure.student = step.student().store.bytes();
-  figure.teacher = step.teacher().store.bytes();
+  figure.student = step->student().store.bytes();
+  figure.teacher = step->teacher().store.bytes();
   return figure;
 }
 

@@ -4,7 +4,7 @@
 
 #include "comm/communicator.hpp"
 #include "config/config.hpp"
-#include "train/step.hpp"
+#include "train/training_step.hpp"
 
 namespace dino::train {
 

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/dinov2_step.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.hpp"
+#include "kernels/elementwise.hpp"
+#include "train/stopwatch.hpp"
+
+namespace dino::train {
+namespace {
+
+std::int64_t ibot_prototypes(ModelShape const& shape) {
+  return shape.ibot_head ? shape.ibot_head->out_dim : shape.head.out_dim;
+}
+
+/// Rows of the packed tokens: class tokens of every image.
+void add_class_rows(TokenLayout const& layout, std::vector<std::int32_t>& rows) {
+  for (auto const& segment : layout.segments()) {
+    for (std::int64_t i = 0; i < segment.images; ++i)
+      rows.push_back(static_cast<std::int32_t>(segment.first_row + i * segment.tokens()));
+  }
+}
+
+/// Rows of the masked patches, which lie in the first segment.
+void add_masked_rows(TokenLayout const& layout, CollatedMasks const& masks,
+                     std::vector<std::int32_t>& rows) {
+  auto const& segment = layout.segments().front();
+  for (auto const index : masks.indices) {
+    auto const image = index / segment.patches();
+    rows.push_back(static_cast<std::int32_t>(segment.first_row + image * segment.tokens() +
+                                             segment.prefix + index % segment.patches()));
+  }
+}
+
+template <class U>
+View<U const, 1> to_space(Space const& space, Arena& arena, std::vector<U> const& values) {
+  auto const there = arena.take<U, 1>({static_cast<std::int64_t>(values.size())});
+  copy_to_space(space, there, std::span<U const>(values));
+  return there;
+}
+
+}  // namespace
+
+template <class T>
+DinoV2Step<T>::DinoV2Step(Space const& space, Communicator const& world,
+                          shard::Strategy const& strategy, ModelShape const& shape,
+                          optim::ParameterRules const& rules, DinoV2Objective const& objective)
+    : Base(space, world, strategy, shape, rules),
+      objective_(objective),
+      dino_loss_(space),
+      ibot_loss_(space),
+      koleo_loss_(space, shape.backbone.embed_dim),
+      dino_sinkhorn_(space, shape.head.out_dim, objective.sinkhorn_iterations),
+      ibot_sinkhorn_(space, ibot_prototypes(shape), objective.sinkhorn_iterations),
+      dino_center_(space, shape.head.out_dim, objective.center_momentum),
+      ibot_center_(space, ibot_prototypes(shape), objective.center_momentum),
+      statistics_(space, shape.head.out_dim) {}
+
+template <class T>
+void DinoV2Step<T>::accumulate(Arena& arena, StepBatchSource const& source,
+                               StepSettings const& settings) {
+  ArenaScope const scope(arena);
+  std::vector<Work> work(static_cast<std::size_t>(source.micro_batches));
+  for (auto& part : work) {
+    part.batch = source.next();
+    prepare(arena, part);
+    Stopwatch const watch(times_.teacher);
+    teacher_pass(arena, part);
+  }
+  {
+    Stopwatch const watch(times_.loss);
+    make_targets(arena, work, settings.teacher_temperature);
+  }
+  bool const ahead = work.size() > 1 && objective_.koleo_weight != 0;
+  if (ahead) koleo_ahead(arena, work);
+  for (auto& part : work) {
+    student_pass(arena, part, settings, ahead,
+                 &part == &work.back() ? StoreLast::yes : StoreLast::no);
+  }
+}
+
+/// Row lists and masks in the space's memory, and room for the targets.
+template <class T>
+void DinoV2Step<T>::prepare(Arena& arena, Work& work) {
+  auto const& views = work.views();
+  auto const layout = teacher_.backbone.make_layout(std::span(&views.global, 1));
+  std::vector<std::int32_t> rows;
+  add_class_rows(layout, rows);
+  if (with_ibot() && views.masks != nullptr) {
+    auto const& masks = *views.masks;
+    work.masked = static_cast<std::int64_t>(masks.indices.size());
+    add_masked_rows(layout, masks, rows);
+    work.mask_weights = to_space(space_, arena, masks.weights);
+    auto const patches = layout.segments().front().patches();
+    work.masks =
+        to_space(space_, arena, masks.masks).template reshaped<2>({work.globals(), patches});
+  }
+  work.rows = to_space(space_, arena, rows);
+  work.dino_targets = arena.take<float, 2>({work.globals(), dino_center_.prototypes()});
+  work.ibot_targets = arena.take<float, 2>({work.masked, ibot_center_.prototypes()});
+}
+
+/// Logits of the teacher's class tokens and of its patches where the student's are masked.
+template <class T>
+void DinoV2Step<T>::teacher_pass(Arena& arena, Work& work) {
+  auto const& views = work.views();
+  {
+    ArenaScope const scope(arena);
+    auto& backbone = teacher_.backbone;
+    auto const tokens = backbone.forward(arena, std::span(&views.global, 1), {}, Keep::no);
+    auto const features =
+        backbone.normalize(arena, backbone.gather_rows(arena, tokens, work.rows), Keep::no);
+    auto const head = [&](DinoHead<T>& h, std::int64_t begin, std::int64_t end, View<float, 2> to) {
+      ArenaScope const inner(arena);
+      auto const logits = h.forward(arena, features.rows(begin, end), Keep::no);
+      run(space_, Cast<float, float>{.x = logits.flat(), .y = to.flat()});
+    };
+    head(teacher_.head, 0, work.globals(), work.dino_targets);
+    head(shared_head() ? teacher_.head : *teacher_.ibot_head, work.globals(),
+         work.globals() + work.masked, work.ibot_targets);
+  }
+  if (!observer_) return;
+  work.teacher_dino = arena.take<float, 2>(work.dino_targets.extents());
+  work.teacher_ibot = arena.take<float, 2>(work.ibot_targets.extents());
+  run(space_, Cast<float, float>{.x = work.dino_targets.flat(), .y = work.teacher_dino.flat()});
+  run(space_, Cast<float, float>{.x = work.ibot_targets.flat(), .y = work.teacher_ibot.flat()});
+}
+
+template <class T>
+void DinoV2Step<T>::targets_of(Arena& arena, Centering how, SinkhornKnopp& sinkhorn,
+                               SoftmaxCentering& centering,
+                               std::vector<View<float, 2>> const& parts, double temperature) {
+  if (how == Centering::sinkhorn_knopp) {
+    sinkhorn.targets(arena, world_, parts, temperature);
+  } else {
+    for (auto const& part : parts) centering.targets(part, temperature);
+  }
+}
+
+template <class T>
+void DinoV2Step<T>::make_targets(Arena& arena, std::vector<Work>& work, double temperature) {
+  std::vector<View<float, 2>> dino, ibot;
+  for (auto const& part : work) {
+    dino.push_back(part.dino_targets);
+    ibot.push_back(part.ibot_targets);
+  }
+  ArenaScope const scope(arena);
+  targets_of(arena, objective_.dino_centering, dino_sinkhorn_, dino_center_, dino, temperature);
+  if (with_ibot())
+    targets_of(arena, objective_.ibot_centering, ibot_sinkhorn_, ibot_center_, ibot, temperature);
+  for (auto const& part : work) statistics_.add(part.dino_targets);
+}
+
+template <class T>
+View<float const, 2> DinoV2Step<T>::as_float(Arena& arena, View<T const, 2> rows) const {
+  auto const out = arena.take<float, 2>(rows.extents());
+  run(space_, Cast<T, float>{.x = rows.flat(), .y = out.flat()});
+  return out;
+}
+
+/// y += x.
+template <class T>
+void DinoV2Step<T>::add_float(Arena& arena, View<float const, 2> x, View<T, 2> y) const {
+  ArenaScope const scope(arena);
+  auto const converted = arena.take<T, 2>(x.extents());
+  run(space_, Cast<float, T>{.x = x.flat(), .y = converted.flat()});
+  run(space_, Axpy<T>{.a = 1, .x = converted.flat(), .y = y.flat()});
+}
+
+/// Both global crops of `images` samples from `first` of the global batch on: features and
+/// gradient are [2 images, D].
+template <class T>
+void DinoV2Step<T>::koleo(Arena& arena, View<float const, 2> features, std::int64_t images,
+                          std::int64_t first, View<float, 2> gradient) {
+  KoleoSettings const settings{.group_size = objective_.koleo_group,
+                               .topk = 1,
+                               .global_batch = global_batch_,
+                               .loss_weight = objective_.koleo_weight};
+  for (std::int64_t crop = 0; crop < 2; ++crop) {
+    ArenaScope const scope(arena);
+    koleo_loss_.add(arena, world_, features.rows(crop * images, (crop + 1) * images), first,
+                    settings, gradient.rows(crop * images, (crop + 1) * images));
+  }
+}
+
+template <class T>
+std::vector<ImageView> DinoV2Step<T>::student_images(Work const& work) const {
+  std::vector<ImageView> images{work.views().global};
+  if (work.views().local.extent(2) > 0) images.push_back(work.views().local);
+  return images;
+}
+
+/// The features of all micro-batches, for KoLeo's gradient with respect to each of them.
+template <class T>
+void DinoV2Step<T>::koleo_ahead(Arena& arena, std::vector<Work>& work) {
+  auto const dim = student_.backbone.shape().embed_dim;
+  std::int64_t images = 0;
+  for (auto& part : work) {
+    part.koleo_gradient = arena.take<float, 2>({part.globals(), dim});
+    images += part.views().images;
+  }
+  ArenaScope const scope(arena);
+  auto const features = arena.take<float, 2>({2 * images, dim});
+  auto const gradient = arena.take<float, 2>({2 * images, dim});
+  // Crop-major over the whole share of this rank.
+  auto const for_each_piece = [&](auto const& visit) {
+    std::int64_t before = 0;
+    for (auto& part : work) {
+      auto const b = part.views().images;
+      for (std::int64_t crop = 0; crop < 2; ++crop)
+        visit(part, crop * b, b, crop * images + before);
+      before += b;
+    }
+  };
+  std::vector<View<float const, 2>> kept;
+  for (auto& part : work) {
+    Stopwatch const watch(times_.student_forward);
+    auto const own = arena.take<float, 2>({part.globals(), dim});
+    ArenaScope const pass(arena);
+    auto const all = student_images(part);
+    std::vector<MaskView> masks(all.size());
+    masks.front() = part.masks;
+    auto& backbone = student_.backbone;
+    auto const tokens = backbone.forward(arena, all, part.views().drop_path, Keep::no, masks);
+    auto const rows = part.rows.rows(0, part.globals());
+    auto const cls = backbone.normalize(arena, backbone.gather_rows(arena, tokens, rows), Keep::no);
+    run(space_, Cast<T, float>{.x = cls.flat(), .y = own.flat()});
+    kept.push_back(own);
+  }
+  std::size_t next = 0;
+  for_each_piece([&](Work&, std::int64_t from, std::int64_t b, std::int64_t to) {
+    run(space_, Cast<float, float>{.x = kept[next / 2].rows(from, from + b).flat(),
+                                   .y = features.rows(to, to + b).flat()});
+    ++next;
+  });
+  Stopwatch const watch(times_.loss);
+  koleo(arena, features, images, work.front().views().first, gradient);
+  for_each_piece([&](Work& part, std::int64_t from, std::int64_t b, std::int64_t to) {
+    run(space_, Cast<float, float>{.x = gradient.rows(to, to + b).flat(),
+                                   .y = part.koleo_gradient.rows(from, from + b).flat()});
+  });
+}
+
+template <class T>
+View<std::int32_t const, 1> DinoV2Step<T>::student_rows(Arena& arena, Work const& work,
+                                                        TokenLayout const& layout) {
+  std::vector<std::int32_t> rows;
+  add_class_rows(layout, rows);
+  if (work.masked > 0) add_masked_rows(layout, *work.views().masks, rows);
+  return to_space(space_, arena, rows);
+}
+
+template <class T>
+DinoV2Settings DinoV2Step<T>::dino_settings(Work const& work, StepSettings const& settings) const {
+  return {.pairs = CropPairs::v2(objective_.local_crops),
+          .images = work.views().images,
+          .global_batch = global_batch_,
+          .student_temperature = settings.student_temperature,
+          .loss_weight = objective_.dino_weight};
+}
+
+template <class T>
+void DinoV2Step<T>::student_pass(Arena& arena, Work& work, StepSettings const& settings,
+                                 bool koleo_done, StoreLast last) {
+  ArenaScope const scope(arena);
+  auto& backbone = student_.backbone;
+  auto const images = student_images(work);
+  std::vector<MaskView> masks(images.size());
+  masks.front() = work.masks;
+  auto const layout = backbone.make_layout(images);
+  auto const classes = layout.images(), count = classes + work.masked;
+  auto const rows = student_rows(arena, work, layout);
+  View<T, 2> features;
+  View<float, 2> dino_logits, ibot_logits;
+  {
+    Stopwatch const watch(times_.student_forward);
+    auto const tokens = backbone.forward(arena, images, work.views().drop_path, Keep::yes, masks);
+    features = backbone.normalize(arena, backbone.gather_rows(arena, tokens, rows), Keep::yes);
+    auto const dino_rows = shared_head() ? count : classes;
+    dino_logits = student_.head.forward(arena, features.rows(0, dino_rows), Keep::yes);
+    ibot_logits = shared_head() ? dino_logits.rows(classes, count)
+                                : student_.ibot_head->forward(arena, features.rows(classes, count),
+                                                              Keep::yes);
+  }
+  auto const ddino = arena.take<T, 2>(dino_logits.extents());
+  auto const dibot =
+      shared_head() ? ddino.rows(classes, count) : arena.take<T, 2>(ibot_logits.extents());
+  {
+    Stopwatch const watch(times_.loss);
+    if (observer_)
+      observer_({dino_logits.rows(0, classes), ibot_logits, work.teacher_dino, work.teacher_ibot,
+                 work.dino_targets, work.ibot_targets});
+    auto const dino = dino_settings(work, settings);
+    auto const globals = work.globals();
+    dino_loss_.template add_global<T>(dino_logits.rows(0, globals), work.dino_targets, dino,
+                                      ddino.rows(0, globals));
+    if (classes > globals)
+      dino_loss_.template add_local<T>(dino_logits.rows(globals, classes), work.dino_targets, dino,
+                                       ddino.rows(globals, classes));
+    ibot_loss_.template add<T>(ibot_logits, work.ibot_targets, work.mask_weights,
+                               {.global_crops = 2 * global_batch_,
+                                .student_temperature = settings.student_temperature,
+                                .loss_weight = objective_.ibot_weight},
+                               dibot);
+  }
+  auto const dfeatures = arena.take<T, 2>(features.extents());
+  {
+    Stopwatch const watch(times_.backward);
+    ArenaScope const heads(arena);
+    // Backward runs in the reverse order of forward, which its gathered units follow.
+    if (!shared_head()) {
+      auto const d = student_.ibot_head->backward(arena, dibot, last);
+      run(space_, Cast<T, T>{.x = d.flat(), .y = dfeatures.rows(classes, count).flat()});
+    }
+    auto const d = student_.head.backward(arena, ddino, last);
+    run(space_, Cast<T, T>{.x = d.flat(), .y = dfeatures.rows(0, d.extent(0)).flat()});
+  }
+  if (objective_.koleo_weight != 0) {
+    Stopwatch const watch(times_.loss);
+    ArenaScope const inner(arena);
+    auto const dim = backbone.shape().embed_dim;
+    auto gradient = work.koleo_gradient;
+    if (!koleo_done) {
+      gradient = arena.take<float, 2>({work.globals(), dim});
+      koleo(arena, as_float(arena, features.rows(0, work.globals())), work.views().images,
+            work.views().first, gradient);
+    }
+    add_float(arena, gradient, dfeatures.rows(0, work.globals()));
+  }
+  Stopwatch const watch(times_.backward);
+  backbone.normalize_backward(dfeatures, dfeatures, last);
+  backbone.backward(arena, images, backbone.scatter_rows(arena, dfeatures, rows), last);
+}
+
+template <class T>
+auto DinoV2Step<T>::local_terms() const -> std::vector<Term> {
+  auto const pairs = CropPairs::v2(objective_.local_crops);
+  auto const dino = dino_loss_.local_terms();
+  auto const total = static_cast<double>(pairs.total());
+  return {{"dino_local_crops_loss", dino.local / total, objective_.dino_weight},
+          {"dino_global_crops_loss", dino.global / total, objective_.dino_weight},
+          {"koleo_loss", koleo_loss_.local_loss(), objective_.koleo_weight},
+          {"ibot_loss", ibot_loss_.local_loss(), objective_.ibot_weight}};
+}
+
+template <class T>
+void DinoV2Step<T>::begin_losses() {
+  dino_loss_.begin_step();
+  ibot_loss_.begin_step();
+  koleo_loss_.begin_step();
+  dino_center_.begin_step();
+  ibot_center_.begin_step();
+  statistics_.begin_step();
+}
+
+template <class T>
+TeacherStatistics DinoV2Step<T>::finish_losses() {
+  if (objective_.dino_centering == Centering::centering) dino_center_.finish_step(world_);
+  if (with_ibot() && objective_.ibot_centering == Centering::centering)
+    ibot_center_.finish_step(world_);
+  return statistics_.finish_step(world_);
+}
+
+template <class T>
+std::vector<LossState> DinoV2Step<T>::loss_state() const {
+  std::vector<LossState> state;
+  if (objective_.dino_centering == Centering::centering)
+    state.push_back({"center", dino_center_.center()});
+  if (with_ibot() && objective_.ibot_centering == Centering::centering)
+    state.push_back({"ibot_center", ibot_center_.center()});
+  return state;
+}
+
+template <class T>
+void DinoV2Step<T>::set_loss_state(LossState const& state) {
+  (state.name == "center" ? dino_center_ : ibot_center_).set_center(state.values);
+}
+
+template class DinoV2Step<float>;
+template class DinoV2Step<bfloat16>;
+
+}  // namespace dino::train

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/make_step.hpp"
+
+#include <algorithm>
+
+#include "train/dinov2_step.hpp"
+#include "train/step.hpp"
+
+namespace dino::train {
+namespace {
+
+Centering centering_of(std::string const& name) {
+  return name == "sinkhorn_knopp" ? Centering::sinkhorn_knopp : Centering::centering;
+}
+
+DinoV2Objective v2_objective(Config const& config) {
+  return {.dino_weight = config.dino.loss_weight,
+          .ibot_weight = config.ibot.loss_weight,
+          .koleo_weight = config.koleo.loss_weight,
+          .koleo_group = config.koleo.group_size,
+          .dino_centering = centering_of(config.dino.centering),
+          .ibot_centering = centering_of(config.ibot.centering),
+          .center_momentum = config.dino.center_momentum,
+          .sinkhorn_iterations = static_cast<int>(config.dino.sinkhorn_iterations),
+          .local_crops = config.crops.local_count};
+}
+
+optim::ParameterRules v2_rules(Config const& config, ModelShape const& shape) {
+  return {.layers = optim::LayerwiseDecay{.rules = optim::GroupRules::v2,
+                                          .depth = shape.backbone.depth,
+                                          .decay = config.optim.layerwise_decay,
+                                          .patch_embed = config.optim.patch_embed_lr_mult},
+          .clipping = optim::Clipping::module};
+}
+
+/// A micro-batch of a dry run: extents without values, and the longest lists of masked patches.
+StepBatch dry_batch(Config const& config, ModelShape const& shape, std::int64_t images) {
+  auto const fake = [&](std::int64_t count, std::int64_t size) {
+    return ImageView{reinterpret_cast<float const*>(Arena::alignment),
+                     {count * images, shape.backbone.channels, size, size}};
+  };
+  StepBatch batch;
+  auto& views = batch.views;
+  views.images = images;
+  views.global = fake(2, config.crops.global_size);
+  auto const local = config.crops.local_count;
+  if (local > 0) views.local = fake(local, config.crops.local_size);
+  if (config.student.drop_path_rate > 0) {
+    views.drop_path = {reinterpret_cast<float const*>(Arena::alignment),
+                       {2 * shape.backbone.depth, (2 + local) * images}};
+  }
+  if (auto const maker = make_masks(config)) {
+    auto const most = static_cast<std::size_t>(maker->most_masked(images));
+    auto const side = config.crops.global_size / shape.backbone.patch_size;
+    auto const masks = std::make_shared<CollatedMasks>();
+    masks->masks.resize(static_cast<std::size_t>(2 * images * side * side));
+    masks->indices.resize(most);
+    masks->weights.resize(most);
+    views.masks = masks.get();
+    batch.keeper = masks;
+  }
+  return batch;
+}
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<TrainingStep<T>> make_step(Space const& space, Communicator const& world,
+                                           shard::Strategy const& strategy, Config const& config) {
+  auto const shape = model_shape(config);
+  if (config.method == "dinov2") {
+    return std::make_unique<DinoV2Step<T>>(space, world, strategy, shape, v2_rules(config, shape),
+                                           v2_objective(config));
+  }
+  return std::make_unique<DinoStep<T>>(space, world, strategy, shape, config.dino.center_momentum);
+}
+
+std::optional<MaskMaker> make_masks(Config const& config) {
+  if (config.method == "dinov1" || config.ibot.loss_weight == 0) return std::nullopt;
+  auto const size = static_cast<int>(config.crops.global_size);
+  auto const patch = static_cast<int>(config.student.patch_size);
+  MaskSettings const settings{.grid_h = size / patch,
+                              .grid_w = size / patch,
+                              .max_block = largest_block(size, patch),
+                              .sample_probability = config.ibot.mask_sample_probability,
+                              .ratio = config.ibot.mask_ratio};
+  settings.validate();
+  return MaskMaker(settings, config.data.batch_size, static_cast<std::uint64_t>(config.run.seed));
+}
+
+template <class T>
+StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches) {
+  Tally tally;
+  Space const dry = Dry{&tally};
+  auto const shape = model_shape(config);
+  auto const step = make_step<T>(dry, Communicator::self(), shard::Strategy{}, config);
+  Arena arena(dry, Arena::no_limit);
+  step->begin(std::max<std::int64_t>(config.data.batch_size, 1));
+  step->accumulate(
+      arena,
+      {.micro_batches = micro_batches, .next = [&] { return dry_batch(config, shape, images); }},
+      {});
+  return {.arena_bytes = arena.high_water(), .matrix_flops = tally.matrix_flops};
+}
+
+template std::unique_ptr<TrainingStep<float>> make_step(Space const&, Communicator const&,
+                                                        shard::Strategy const&, Config const&);
+template std::unique_ptr<TrainingStep<bfloat16>> make_step(Space const&, Communicator const&,
+                                                           shard::Strategy const&, Config const&);
+template StepCost step_cost<float>(Config const&, std::int64_t, std::int64_t);
+template StepCost step_cost<bfloat16>(Config const&, std::int64_t, std::int64_t);
+
+}  // namespace dino::train

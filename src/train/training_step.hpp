@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "data/masking.hpp"
+#include "kernels/arena.hpp"
+#include "objective/target_statistics.hpp"
+#include "optim/adamw.hpp"
+#include "train/dino_model.hpp"
+
+namespace dino::train {
+
+/// Crops of one micro-batch of this rank, crop-major, in the space's memory.
+struct CropViews {
+  std::int64_t images = 0;
+  std::int64_t first = 0;  ///< image 0's place in the global batch
+  ImageView global;        ///< [2 images, 3, S, S]
+  ImageView local;         ///< [L images, 3, s, s], or empty
+  /// Factor of each residual branch of the student, on the host: [2 depth, crops * images]; empty:
+  /// no drop path.
+  View<float const, 2> drop_path;
+  /// Masks of the student's global crops, and what the iBOT loss needs of them; null: none.
+  CollatedMasks const* masks = nullptr;
+};
+
+/// A micro-batch, and what owns the memory of its views.
+struct StepBatch {
+  CropViews views;
+  std::shared_ptr<void const> keeper;
+};
+
+/// Where the micro-batches of a step come from, one after the other.
+struct StepBatchSource {
+  std::int64_t micro_batches = 1;  ///< the same number on all ranks
+  std::function<StepBatch()> next;
+};
+
+/// Values of the schedules in one step. Source: method.md 6.4.
+struct StepSettings {
+  double lr = 0, weight_decay = 0, momentum = 0.996, teacher_temperature = 0.04,
+         student_temperature = 0.1;
+  bool freeze_last_layer = false;
+  double clip_grad = 0;
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
+  std::optional<double> last_layer_lr = {};  ///< unset: lr
+};
+
+struct StepResult {
+  double loss = 0;                        ///< the objective, over the global batch
+  std::map<std::string, double> terms;    ///< of the objective, where there are several
+  TeacherStatistics teacher;              ///< of the class tokens' targets
+  std::vector<double> gradient_norms;     ///< before clipping, in the order of AdamW::slots
+  bool stop = false;                      ///< some rank wants to stop after this step
+  std::optional<std::string> fault = {};  ///< a loss or gradient is not finite: nothing was updated
+};
+
+/// Which parts of the step took how long on this rank, in seconds.
+struct StepTimes {
+  double teacher = 0, student_forward = 0, loss = 0, backward = 0, communication = 0, optimizer = 0;
+};
+
+/// A vector of the loss that belongs to the state of a run, such as a centre.
+struct LossState {
+  std::string name;  ///< e.g. "center"
+  std::vector<float> values;
+};
+
+/// Student, teacher and optimizer, and one step over the global batch: gradients of all
+/// micro-batches, then the check for NaN and Inf, clipping, AdamW, EMA. The objectives derive from
+/// it. Source: method.md 6.5.
+template <class T>
+class TrainingStep {
+ public:
+  using StoreLast = typename shard::ParameterStore<T>::Last;
+
+  TrainingStep(Space const& space, Communicator const& world, shard::Strategy const& strategy,
+               ModelShape const& shape, optim::ParameterRules const& rules);
+  TrainingStep(TrainingStep const&) = delete;
+  TrainingStep& operator=(TrainingStep const&) = delete;
+  virtual ~TrainingStep() = default;
+
+  /// First values of the student; the teacher starts as its copy.
+  void initialize(std::uint64_t seed);
+
+  void begin(std::int64_t global_batch);
+  /// Teacher and student over all micro-batches of this rank; adds their gradients.
+  virtual void accumulate(Arena& arena, StepBatchSource const& source,
+                          StepSettings const& settings) = 0;
+  /// Sums over ranks, then clips, updates, and moves the teacher and the loss's state; or nothing
+  /// of that, with the rank and the term in `fault`, where something is not finite. Alike on all
+  /// ranks.
+  /// \param stop  whether this rank wants to stop after this step
+  StepResult finish(StepSettings const& settings, std::int64_t step, bool stop = false);
+
+  /// Normalised class tokens of the teacher, [n, D] on the arena.
+  View<T, 2> teacher_features(Arena& arena, ImageView images);
+  void poll();
+
+  /// What of the loss belongs into a checkpoint.
+  virtual std::vector<LossState> loss_state() const = 0;
+  virtual void set_loss_state(LossState const& state) = 0;
+
+  DinoModel<T>& student() { return student_; }
+  DinoModel<T>& teacher() { return teacher_; }
+  optim::AdamW<T>& optimizer() { return optimizer_; }
+  Communicator const& world() const { return world_; }
+  StepTimes const& times() const { return times_; }
+
+ protected:
+  /// This rank's share of a term, and what the term counts for in the objective.
+  struct Term {
+    std::string name;
+    double value = 0, weight = 1;
+  };
+  virtual std::vector<Term> local_terms() const = 0;
+  virtual void begin_losses() = 0;
+  /// After the update: centres and statistics.
+  virtual TeacherStatistics finish_losses() = 0;
+
+  Space space_;
+  Communicator world_;
+  std::int64_t global_batch_ = 0;
+  StepTimes times_;
+
+ private:
+  std::optional<std::string> find_fault(std::span<double const> flags,
+                                        std::vector<Term> const& terms,
+                                        std::vector<double> const& norms) const;
+  void update(StepSettings const& settings, std::vector<double> const& norms);
+
+  shard::ShardGroups groups_;
+
+ protected:
+  DinoModel<T> student_, teacher_;
+
+ private:
+  optim::AdamW<T> optimizer_;
+};
+
+}  // namespace dino::train
