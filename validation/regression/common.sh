@@ -8,7 +8,6 @@ mpirun=("$@")
 dino=$DINO_EXECUTABLE
 
 fail() { echo "FAIL: $*"; [ -s log ] && tail -20 log; exit 1; }
-skip() { echo "[  SKIPPED ] $*"; exit 77; }
 
 # Ranks that wait leave the cores to those that work: tests share the machine.
 export OMPI_MCA_mpi_yield_when_idle=1
