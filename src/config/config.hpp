@@ -26,6 +26,9 @@ struct Run {
   std::int64_t log_every = 10;
   std::optional<std::int64_t> epoch_length;
   std::int64_t skip_non_finite = 0;
+  std::string start_from;
+  std::int64_t head_warmup_steps = 0;
+  bool stop_on_collapse = false;
   void visit(auto&& field) {
     field("dir", dir, "run directory: checkpoints, metrics and the resolved configuration");
     field("seed", seed, "seed of every random draw");
@@ -46,6 +49,12 @@ struct Run {
           "steps that the schedules call an epoch (DINOv2: 1250); unset: one pass over the data");
     field("skip_non_finite", skip_non_finite,
           "steps in a row with NaN or Inf that are skipped before the run ends with exit code 4");
+    field("start_from", start_from,
+          "checkpoint whose weights a new run starts with; positions are resampled to its grid");
+    field("head_warmup_steps", head_warmup_steps,
+          "steps before the schedules in which only the heads are trained, for a backbone without");
+    field("stop_on_collapse", stop_on_collapse,
+          "true: end with exit code 4 where the monitors see a collapse; false: warn");
   }
 };
 

@@ -73,6 +73,7 @@ void validate_run(Run const& run) {
   at_least("run.log_every", run.log_every, 1, "10");
   at_least("run.epoch_length", run.epoch_length, 1, "1250");
   at_least("run.skip_non_finite", run.skip_non_finite, 0, "0");
+  at_least("run.head_warmup_steps", run.head_warmup_steps, 0, "0");
 }
 
 void validate_data(Data const& data) {

@@ -74,6 +74,7 @@ void AdamW<T>::step(StepValues const& values, std::vector<double> const& norms) 
     auto& slot = slots_[i];
     auto const& group = slot.group;
     if (values.freeze_last_layer && group.last_layer) continue;
+    if (values.heads_only && modules_[slot.module] == "backbone") continue;
     ++slot.steps;
     auto const overlap = store_.layout(slot.unit).overlap(slot.parameter, store_.part());
     auto const begin = overlap.in_part;

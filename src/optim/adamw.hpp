@@ -29,6 +29,7 @@ struct StepValues {
   double clip_grad = 0;  ///< largest L2 norm of what is clipped together; 0: no clipping
   bool freeze_last_layer =
       false;  ///< skip the prototypes: no update, no decay, no moments, no count
+  bool heads_only = false;  ///< skip the backbone in the same way
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
 };
 

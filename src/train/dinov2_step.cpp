@@ -278,6 +278,7 @@ void DinoV2Step<T>::student_pass(Arena& arena, Work& work, StepSettings const& s
     Stopwatch const watch(times_.student_forward);
     auto const tokens = backbone.forward(arena, images, work.views().drop_path, Keep::yes, masks);
     features = backbone.normalize(arena, backbone.gather_rows(arena, tokens, rows), Keep::yes);
+    spread_.add(space_, View<T const, 2>(features.rows(0, work.globals())));
     auto const dino_rows = shared_head() ? count : classes;
     dino_logits = student_.head.forward(arena, features.rows(0, dino_rows), Keep::yes);
     ibot_logits = shared_head() ? dino_logits.rows(classes, count)

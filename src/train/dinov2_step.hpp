@@ -56,7 +56,7 @@ class DinoV2Step : public TrainingStep<T> {
  private:
   using Base = TrainingStep<T>;
   using Base::space_, Base::world_, Base::global_batch_, Base::times_, Base::student_,
-      Base::teacher_;
+      Base::teacher_, Base::spread_;
   using typename Base::StoreLast;
   using typename Base::Term;
 

@@ -19,7 +19,9 @@
 #include "eval/knn_protocol.hpp"
 #include "io/metrics.hpp"
 #include "train/checkpointing.hpp"
+#include "train/collapse.hpp"
 #include "train/drop_path.hpp"
+#include "train/initial_weights.hpp"
 #include "train/make_step.hpp"
 #include "train/progress.hpp"
 #include "train/run_directory.hpp"
@@ -55,7 +57,8 @@ Extent run_extent(Config const& config, std::int64_t images) {
           "data.batch_size={}",
           config.data.batch_size, images, config.data.shards, images);
   auto const per_epoch = config.run.epoch_length.value_or(images / config.data.batch_size);
-  return {per_epoch, config.run.steps.value_or(config.run.epochs * per_epoch)};
+  return {per_epoch,
+          config.run.head_warmup_steps + config.run.steps.value_or(config.run.epochs * per_epoch)};
 }
 
 /// One training run on this rank, from opening its data to its last checkpoint.
@@ -67,7 +70,9 @@ class Run {
 
  private:
   void resume();
+  void start_from_weights();
   void start_loader();
+  void look_for_collapse(StepResult const& result);
   StepBatch next_batch();
   StepResult one_step(StepSettings const& settings);
   void look_at_fault(StepResult const& result);
@@ -104,6 +109,7 @@ class Run {
   RateMeter rate_;
   double save_seconds_ = 0;
   std::int64_t saved_step_ = -1;
+  CollapseMonitor collapse_;
   std::int64_t faults_ = 0, faults_in_row_ = 0;  ///< steps that were skipped
 };
 
@@ -129,7 +135,8 @@ Run<T>::Run(Communicator const& world, Config const& config)
                                   largest_micro_batch(world.size(), config.data.batch_size,
                                                       config.run.micro_batch),
                                   slice_.micro_batches)
-                         .arena_bytes) {
+                         .arena_bytes),
+      collapse_(config.dino.out_dim) {
   stop_.emplace(chief() ? config.run.dir : std::string(), config.run.time_budget);
 }
 
@@ -147,11 +154,25 @@ void Run<T>::resume() {
     }
   } else {
     step_->initialize(static_cast<std::uint64_t>(config_.run.seed));
+    if (!config_.run.start_from.empty()) start_from_weights();
   }
   progress_.dataset_size = shards_.size();
   on_rank_zero(world_,
                [&] { metrics_.emplace(config_.run.dir + "/metrics.h5", progress_.step + 1); });
   if (!found) save();  // the untrained model, and proof that checkpoints can be written at all
+}
+
+template <class T>
+void Run<T>::start_from_weights() {
+  auto const taken = load_initial_weights(*step_, config_.run.start_from);
+  if (!chief()) return;
+  log::info("starting from the weights of '{}'{}{}", config_.run.start_from,
+            taken.positions ? ", positions resampled" : "", taken.heads ? "" : ", with new heads");
+  if (!taken.heads && config_.run.head_warmup_steps == 0) {
+    log::warning(
+        "the heads are new and the backbone is not: its first steps follow noise. Set "
+        "run.head_warmup_steps, e.g. to 1000");
+  }
 }
 
 template <class T>
@@ -222,6 +243,14 @@ void Run<T>::look_at_fault(StepResult const& result) {
 }
 
 template <class T>
+void Run<T>::look_for_collapse(StepResult const& result) {
+  auto const sign = collapse_.look(result);
+  if (!sign) return;
+  require(!config_.run.stop_on_collapse, ExitCode::numerical, "step {}: {}", progress_.step, *sign);
+  if (chief()) log::warning("step {}: {}", progress_.step, *sign);
+}
+
+template <class T>
 void Run<T>::record(StepSettings const& settings, StepResult const& result) {
   if (!metrics_) return;
   double squares = 0;
@@ -233,6 +262,7 @@ void Run<T>::record(StepSettings const& settings, StepResult const& result) {
                  {"momentum", settings.momentum},
                  {"teacher_temperature", settings.teacher_temperature},
                  {"teacher_entropy", result.teacher.entropy},
+                 {"feature_spread", result.feature_spread},
                  {"prototypes_used", static_cast<double>(result.teacher.prototypes)},
                  {"gradient_norm", std::sqrt(squares)},
                  {"epoch", static_cast<double>(progress_.step) /
@@ -320,6 +350,7 @@ ExitCode Run<T>::operator()() {
     stop = result.stop;
     ++progress_.step;
     rate_.add(config_.data.batch_size, seconds_since(begin), loader_->seconds_waited() - waited);
+    if (!result.fault) look_for_collapse(result);
     record(settings, result);
     report(settings, result);
     evaluate();

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "optim/schedule.hpp"
 #include "train/run.hpp"
 
@@ -11,10 +13,9 @@ optim::LrScaling scaling_rule(std::string const& name) {
   return name == "none" ? optim::LrScaling::none : optim::LrScaling::linear_256;
 }
 
-}  // namespace
-
-StepSettings settings_at(Config const& config, std::int64_t step, std::int64_t steps_per_epoch,
-                         std::int64_t steps) {
+/// The schedules of the run proper.
+StepSettings scheduled(Config const& config, std::int64_t step, std::int64_t steps_per_epoch,
+                       std::int64_t steps) {
   using namespace optim;
   auto const& o = config.optim;
   auto const& d = config.dino;
@@ -47,6 +48,28 @@ StepSettings settings_at(Config const& config, std::int64_t step, std::int64_t s
         last_layer_lr(settings.lr, step, o.freeze_last_layer_epochs * steps_per_epoch);
   }
   return settings;
+}
+
+/// Heads alone, at the peak rate, towards a teacher that stays: for a backbone that came without.
+StepSettings head_warmup(Config const& config, StepSettings settings) {
+  settings.heads_only = true;
+  settings.lr = optim::scaled_lr(config.optim.lr, scaling_rule(config.optim.lr_scaling),
+                                 config.data.batch_size);
+  settings.last_layer_lr = settings.lr;
+  settings.freeze_last_layer = false;
+  return settings;
+}
+
+}  // namespace
+
+StepSettings settings_at(Config const& config, std::int64_t step, std::int64_t steps_per_epoch,
+                         std::int64_t steps) {
+  if (auto const warmup = config.run.head_warmup_steps; warmup > 0) {
+    auto const later = scheduled(config, std::max<std::int64_t>(0, step - warmup), steps_per_epoch,
+                                 steps - warmup);
+    return step < warmup ? head_warmup(config, later) : later;
+  }
+  return scheduled(config, step, steps_per_epoch, steps);
 }
 
 }  // namespace dino::train

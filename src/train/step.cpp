@@ -64,6 +64,7 @@ void DinoStep<T>::micro_batch(Arena& arena, CropViews const& crops, StepSettings
     auto const tokens = student_.backbone.forward(arena, images, crops.drop_path, Keep::yes);
     auto const cls = student_.backbone.normalize(
         arena, student_.backbone.class_tokens(arena, tokens), Keep::yes);
+    spread_.add(space_, View<T const, 2>(cls.rows(0, 2 * crops.images)));
     logits = student_.head.forward(arena, cls, Keep::yes);
   }
   View<T, 2> dlogits;

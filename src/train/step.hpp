@@ -36,7 +36,7 @@ class DinoStep : public TrainingStep<T> {
  private:
   using Base = TrainingStep<T>;
   using Base::space_, Base::world_, Base::global_batch_, Base::times_, Base::student_,
-      Base::teacher_;
+      Base::teacher_, Base::spread_;
   using typename Base::Term;
   std::vector<Term> local_terms() const override;
   void begin_losses() override { loss_.begin_step(); }

@@ -14,6 +14,7 @@ TrainingStep<T>::TrainingStep(Space const& space, Communicator const& world,
                               optim::ParameterRules const& rules)
     : space_(space),
       world_(world),
+      spread_(shape.backbone.embed_dim),
       groups_(shard::ShardGroups::make(world, strategy.group_size)),
       student_(space, groups_, strategy, shape, shard::Role::student),
       teacher_(space, groups_, strategy, shape, shard::Role::teacher),
@@ -32,6 +33,7 @@ void TrainingStep<T>::begin(std::int64_t global_batch) {
   global_batch_ = global_batch;
   times_ = {};
   student_.store.zero_gradients();
+  spread_.begin_step();
   begin_losses();
 }
 
@@ -67,6 +69,7 @@ StepResult TrainingStep<T>::finish(StepSettings const& settings, std::int64_t st
   Stopwatch const watch(times_.optimizer);
   update(settings, result.gradient_norms);
   result.teacher = finish_losses();
+  result.feature_spread = spread_.finish_step(world_);
   return result;
 }
 
@@ -93,10 +96,12 @@ void TrainingStep<T>::update(StepSettings const& settings, std::vector<double> c
                    .weight_decay = settings.weight_decay,
                    .clip_grad = settings.clip_grad,
                    .freeze_last_layer = settings.freeze_last_layer,
+                   .heads_only = settings.heads_only,
                    .beta1 = settings.beta1,
                    .beta2 = settings.beta2,
                    .eps = settings.eps},
                   norms);
+  if (settings.heads_only) return;
   optim::update_teacher(space_, teacher_.store, student_.store, settings.momentum);
 }
 

@@ -12,6 +12,7 @@
 #include "comm/communicator.hpp"
 #include "data/masking.hpp"
 #include "kernels/arena.hpp"
+#include "objective/feature_spread.hpp"
 #include "objective/target_statistics.hpp"
 #include "optim/adamw.hpp"
 #include "train/dino_model.hpp"
@@ -51,12 +52,14 @@ struct StepSettings {
   double clip_grad = 0;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
   std::optional<double> last_layer_lr = {};  ///< unset: lr
+  bool heads_only = false;                   ///< backbone and teacher stay as they are
 };
 
 struct StepResult {
   double loss = 0;                        ///< the objective, over the global batch
   std::map<std::string, double> terms;    ///< of the objective, where there are several
   TeacherStatistics teacher;              ///< of the class tokens' targets
+  double feature_spread = 0;              ///< of the student's global crops, see FeatureSpread
   std::vector<double> gradient_norms;     ///< before clipping, in the order of AdamW::slots
   bool stop = false;                      ///< some rank wants to stop after this step
   std::optional<std::string> fault = {};  ///< a loss or gradient is not finite: nothing was updated
@@ -129,6 +132,7 @@ class TrainingStep {
   Communicator world_;
   std::int64_t global_batch_ = 0;
   StepTimes times_;
+  FeatureSpread spread_;
 
  private:
   std::optional<std::string> find_fault(std::span<double const> flags,

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/initial_weights.hpp"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <vector>
+
+#include "io/checkpoint.hpp"
+#include "model/positions.hpp"
+
+namespace dino::train {
+namespace {
+
+using Shape = std::vector<std::int64_t>;
+using Arrays = std::map<std::string, Shape>;
+
+/// Square grid of [1, 1 + M M, D] resampled to [1, 1 + m m, D].
+std::vector<float> resample_positions(std::vector<float> const& from, std::int64_t old_side,
+                                      std::int64_t new_side, std::int64_t dim) {
+  auto const weights = position_weights(old_side, new_side, {.offset = 0});
+  auto const at = [&](std::int64_t i, std::int64_t j) {
+    return static_cast<double>(weights[static_cast<std::size_t>(i * old_side + j)]);
+  };
+  std::vector<float> to(from.begin(), from.begin() + dim);
+  for (std::int64_t y = 0; y < new_side; ++y) {
+    for (std::int64_t x = 0; x < new_side; ++x) {
+      for (std::int64_t d = 0; d < dim; ++d) {
+        double sum = 0;
+        for (std::int64_t i = 0; i < old_side; ++i) {
+          for (std::int64_t j = 0; j < old_side; ++j) {
+            auto const cell = static_cast<std::size_t>((1 + i * old_side + j) * dim + d);
+            sum += at(y, i) * at(x, j) * static_cast<double>(from[cell]);
+          }
+        }
+        to.push_back(static_cast<float>(sum));
+      }
+    }
+  }
+  return to;
+}
+
+std::int64_t grid_side(Shape const& positions) {
+  return static_cast<std::int64_t>(
+      std::lround(std::sqrt(static_cast<double>(positions.at(1) - 1))));
+}
+
+/// One model's weights from the arrays of a file.
+template <class T>
+class Filler {
+ public:
+  Filler(shard::ParameterStore<T>& store, std::string const& path, std::string group,
+         Arrays const& arrays)
+      : store_(store), path_(path), group_(std::move(group)), arrays_(arrays) {}
+
+  InitialWeights fill() {
+    InitialWeights out{.heads = heads_fit(), .positions = false};
+    for (int unit = 0; unit < store_.units(); ++unit) {
+      auto const& spec = store_.layout(unit).spec();
+      for (std::size_t p = 0; p < spec.parameters.size(); ++p) {
+        auto const name = spec.prefix + spec.parameters[p].name;
+        if (!name.starts_with("backbone.") && !out.heads) continue;
+        out.positions = take(unit, p, name) || out.positions;
+      }
+    }
+    io::read_checkpoint(path_, requests_);
+    store_.invalidate();
+    return out;
+  }
+
+ private:
+  bool heads_fit() const {
+    for (int unit = 0; unit < store_.units(); ++unit) {
+      auto const& spec = store_.layout(unit).spec();
+      for (auto const& parameter : spec.parameters) {
+        auto const it = arrays_.find(group_ + spec.prefix + parameter.name);
+        bool const fits = it != arrays_.end() && it->second == parameter.shape;
+        if (!spec.prefix.starts_with("backbone.") && !fits) return false;
+      }
+    }
+    return true;
+  }
+
+  /// Asks for one parameter; true where it had to be resampled.
+  bool take(int unit, std::size_t p, std::string const& name) {
+    auto const& layout = store_.layout(unit);
+    auto const& shape = layout.spec().parameters[p].shape;
+    auto const it = arrays_.find(group_ + name);
+    // A first version of the model may lack what a later one adds: mask token and registers.
+    if (it == arrays_.end() && name == "backbone.mask_token") return false;
+    require(it != arrays_.end(), ExitCode::usage,
+            "'{}' has no {}{}: it is no start for this configuration. Check student.arch and "
+            "student.patch_size",
+            path_, group_, name);
+    bool const resampled = name == "backbone.pos_embed" && it->second != shape &&
+                           it->second.size() == 3 && it->second[2] == shape[2];
+    require(resampled || it->second == shape, ExitCode::usage,
+            "'{}' does not fit this configuration: {} is [{}] there and [{}] here", path_, name,
+            fmt::join(it->second, ", "), fmt::join(shape, ", "));
+    auto const overlap = layout.overlap(p, store_.part());
+    auto* const own = store_.master(unit).data() + overlap.in_part;
+    if (resampled) {
+      auto const whole = resample_positions(io::read_checkpoint_array(path_, group_ + name),
+                                            grid_side(it->second), grid_side(shape), shape[2]);
+      std::copy_n(whole.begin() + overlap.in_parameter, overlap.count, own);
+      return true;
+    }
+    requests_.push_back(
+        {.name = group_ + name,
+         .shape = shape,
+         .offset = overlap.in_parameter,
+         .values = {overlap.count > 0 ? own : nullptr, static_cast<std::size_t>(overlap.count)}});
+    return false;
+  }
+
+  shard::ParameterStore<T>& store_;
+  std::string path_, group_;
+  Arrays const& arrays_;
+  std::vector<io::CheckpointRequest> requests_;
+};
+
+bool has_group(Arrays const& arrays, std::string const& group) {
+  auto const it = arrays.lower_bound(group + "backbone.");
+  return it != arrays.end() && it->first.starts_with(group + "backbone.");
+}
+
+}  // namespace
+
+template <class T>
+InitialWeights load_initial_weights(TrainingStep<T>& step, std::string const& path) {
+  if (auto const fault = io::find_checkpoint_fault(step.world(), path))
+    fail(ExitCode::input, "cannot start from the checkpoint: {}", *fault);
+  Arrays arrays;
+  for (auto const& array : io::read_checkpoint_summary(path).arrays)
+    arrays[array.name] = array.shape;
+  std::string student = "student/", teacher = "teacher/";
+  if (!has_group(arrays, student)) student = teacher;
+  if (!has_group(arrays, teacher)) teacher = student;
+  require(has_group(arrays, student), ExitCode::usage,
+          "'{}' holds no backbone (neither student/ nor teacher/)", path);
+  auto const out = Filler<T>(step.student().store, path, student, arrays).fill();
+  Filler<T>(step.teacher().store, path, teacher, arrays).fill();
+  return out;
+}
+
+template InitialWeights load_initial_weights(TrainingStep<float>&, std::string const&);
+template InitialWeights load_initial_weights(TrainingStep<bfloat16>&, std::string const&);
+
+}  // namespace dino::train

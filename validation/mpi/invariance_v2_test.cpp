@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// DINOv2's step is defined over the global batch too, with all losses, masks and stochastic depth.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "base/philox.hpp"
+#include "train/dinov2_step.hpp"
+#include "train/drop_path.hpp"
+
+namespace dino::train {
+namespace {
+
+constexpr std::int64_t global_batch = 6;  // 4 ranks get shares of 1 and 2
+constexpr std::int64_t local_crops = 2;
+constexpr std::int64_t depth = 2;
+constexpr int steps = 20;
+
+ModelShape small_model() {
+  VitShape const backbone{.grid = 4,
+                          .patch_size = 4,
+                          .embed_dim = 24,
+                          .depth = depth,
+                          .num_heads = 3,
+                          .ffn = Ffn::swiglu_packed,
+                          .mlp_hidden = 32,
+                          .registers = 2,
+                          .mask_token = true,
+                          .layer_scale = 0.5F};
+  DinoHeadShape const head{.in_dim = 24,
+                           .hidden_dim = 20,
+                           .bottleneck_dim = 12,
+                           .out_dim = 37,
+                           .norm_last_layer = false};
+  auto ibot = head;
+  ibot.out_dim = 29;
+  return {.backbone = backbone, .head = head, .head_prefix = "dino_head.", .ibot_head = ibot};
+}
+
+struct Case {
+  char const* name;
+  Centering centering;
+  std::optional<std::int64_t> koleo_group;
+};
+
+DinoV2Objective objective(Case const& c) {
+  return {.koleo_group = c.koleo_group,
+          .dino_centering = c.centering,
+          .ibot_centering = c.centering,
+          .local_crops = local_crops};
+}
+
+optim::ParameterRules rules() {
+  return {.layers = optim::LayerwiseDecay{.depth = depth, .decay = 0.8, .patch_embed = 0.5},
+          .clipping = optim::Clipping::module};
+}
+
+/// Crops of the images [first, first + images) of a global batch, crop-major.
+std::vector<float> crops(std::int64_t step, std::int64_t first, std::int64_t images,
+                         std::int64_t begin_crop, std::int64_t count, std::int64_t side) {
+  std::vector<float> out;
+  for (std::int64_t c = begin_crop; c < begin_crop + count; ++c) {
+    for (std::int64_t i = first; i < first + images; ++i) {
+      Philox draw(7, Purpose::test, static_cast<std::uint64_t>(step * global_batch + i),
+                  static_cast<std::uint32_t>(c));
+      double const level = draw.uniform(-1, 1);
+      for (std::int64_t k = 0; k < 3 * side * side; ++k)
+        out.push_back(static_cast<float>(level + 0.5 * draw.normal()));
+    }
+  }
+  return out;
+}
+
+/// A micro-batch that owns what its views show.
+struct OwnedBatch {
+  std::vector<float> global, local, drop_path;
+  CollatedMasks masks;
+};
+
+StepBatch make_batch(MaskMaker const& maker, std::int64_t step, std::int64_t first,
+                     std::int64_t images) {
+  auto const owned = std::make_shared<OwnedBatch>();
+  owned->global = crops(step, first, images, 0, 2, 16);
+  owned->local = crops(step, first, images, 2, local_crops, 8);
+  owned->drop_path = SubsetDropPath{.rate = 0.3,
+                                    .depth = depth,
+                                    .local_crops = local_crops,
+                                    .global_batch = global_batch,
+                                    .seed = 5}
+                         .factors(step, first, images);
+  owned->masks = maker.masks(step, first, images);
+  CropViews const views{
+      .images = images,
+      .first = first,
+      .global = {owned->global.data(), {2 * images, 3, 16, 16}},
+      .local = {owned->local.data(), {local_crops * images, 3, 8, 8}},
+      .drop_path = {owned->drop_path.data(), {2 * depth, (2 + local_crops) * images}},
+      .masks = &owned->masks};
+  return {views, owned};
+}
+
+/// Losses of 20 steps over `world` with micro-batches of at most `micro` images.
+std::vector<double> run_losses(Communicator const& world, shard::Strategy const& strategy,
+                               std::int64_t micro, Case const& c) {
+  Space const space = Host{};
+  DinoV2Step<float> step(space, world, strategy, small_model(), rules(), objective(c));
+  step.initialize(3);
+  Arena arena(space, std::int64_t{64} << 20);
+  MaskMaker const maker({.grid_h = 4, .grid_w = 4, .max_block = 8}, global_batch, 11);
+  auto const share = share_of(global_batch, world.rank(), world.size());
+  auto const parts = std::max<std::int64_t>(1, (world.max(share.size()) + micro - 1) / micro);
+  std::vector<double> out;
+  for (int s = 0; s < steps; ++s) {
+    StepSettings const settings{.lr = 2e-3,
+                                .weight_decay = 0.1,
+                                .momentum = 0.9,
+                                .teacher_temperature = 0.07,
+                                .clip_grad = 0.3,
+                                .last_layer_lr = s < 2 ? 0.0 : 2e-3};
+    step.begin(global_batch);
+    std::int64_t m = 0;
+    step.accumulate(arena,
+                    {.micro_batches = parts,
+                     .next =
+                         [&] {
+                           auto const part = share_of(share.size(), m++, parts);
+                           return make_batch(maker, s, share.begin + part.begin, part.size());
+                         }},
+                    settings);
+    auto const result = step.finish(settings, s);
+    EXPECT_FALSE(result.fault) << *result.fault;
+    out.push_back(result.loss);
+  }
+  return out;
+}
+
+double worst_relative(std::vector<double> const& a, std::vector<double> const& b) {
+  double worst = 0;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    worst = std::max(worst, std::abs(a[i] - b[i]) / std::abs(b[i]));
+  return worst;
+}
+
+TEST(InvarianceV2, LossesDoNotDependOnRanksAccumulationOrStrategy) {
+  auto const world = Communicator::world();
+  for (auto const& c : {Case{"sinkhorn", Centering::sinkhorn_knopp, std::nullopt},
+                        Case{"centering", Centering::centering, 3}}) {
+    auto const reference = run_losses(Communicator::self(), {}, global_batch, c);
+    ASSERT_TRUE(std::isfinite(reference.back()));
+    ASSERT_NE(reference.front(), reference.back());
+    for (std::string const name : {"full", "grad_op", "hybrid", "replicate"}) {
+      for (std::int64_t const micro : {global_batch, std::int64_t{1}}) {
+        auto const group = world.size() % 2 == 0 ? world.size() / 2 : world.size();
+        auto const got =
+            run_losses(world, shard::Strategy::named(name, world.size(), group, 1), micro, c);
+
+        auto const worst = worst_relative(got, reference);
+
+        if (world.rank() == 0) {
+          std::printf("%-9s %-9s on %d ranks, micro-batches of at most %d: %.2e\n", c.name,
+                      name.c_str(), world.size(), static_cast<int>(micro), worst);
+        }
+        EXPECT_LT(worst, 1e-4) << c.name << ", " << name << ", micro-batch " << micro;
+      }
+    }
+  }
+}
+
+TEST(InvarianceV2, SubsetsOfStochasticDepthAreThoseOfTheGlobalBatch) {
+  SubsetDropPath const drop{
+      .rate = 0.4, .depth = 3, .local_crops = 2, .global_batch = 10, .seed = 1};
+  auto const whole = drop.factors(4, 0, 10);
+  auto const part = drop.factors(4, 3, 5);
+
+  for (std::int64_t branch = 0; branch < 6; ++branch) {
+    std::array<int, 2> kept{};
+    for (std::int64_t crop = 0; crop < 4; ++crop) {
+      for (std::int64_t i = 0; i < 10; ++i) {
+        auto const factor = whole[static_cast<std::size_t>((branch * 4 + crop) * 10 + i)];
+        if (factor != 0) {
+          ++kept[crop < 2 ? 0 : 1];
+          EXPECT_FLOAT_EQ(factor, 20.0F / 12.0F);
+        }
+        if (i < 3 || i >= 8) continue;
+        EXPECT_EQ(part[static_cast<std::size_t>((branch * 4 + crop) * 5 + i - 3)], factor);
+      }
+    }
+    EXPECT_EQ(kept[0], 12);
+    EXPECT_EQ(kept[1], 12);
+  }
+}
+
+}  // namespace
+}  // namespace dino::train
