@@ -63,7 +63,7 @@ StepResult TrainingStep<T>::finish(StepSettings const& settings, std::int64_t st
   }
   result.stop = sums[count] > 0;
   if (auto fault = find_fault(shared, terms, result.gradient_norms)) {
-    result.fault = fmt::format("step {}: {}", step, *fault);
+    result.fault = fmt::format("step {}: {}", step + 1, *fault);
     return result;
   }
   Stopwatch const watch(times_.optimizer);
