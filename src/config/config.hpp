@@ -97,6 +97,7 @@ struct Crops {
   double saturation = 0.2;
   double hue = 0.1;
   double gray_probability = 0.2;
+  std::string blur = "pillow";
   std::array<double, 3> blur_probability{1.0, 0.1, 0.5};
   std::array<double, 2> blur_radius{0.1, 2.0};
   double solarize_probability = 0.2;
@@ -117,8 +118,9 @@ struct Crops {
     field("saturation", saturation, "saturation factor in 1 +- this");
     field("hue", hue, "hue shift in +- this, turns, at most 0.5");
     field("gray_probability", gray_probability, "greyscale, in [0, 1]");
+    field("blur", blur, "pillow (box approximation of a radius), or gaussian (9 taps of a sigma)");
     field("blur_probability", blur_probability, "Gaussian blur of [global 1, global 2, local]");
-    field("blur_radius", blur_radius, "Gaussian blur radius, pixels, [least, most]");
+    field("blur_radius", blur_radius, "Gaussian blur radius or sigma, pixels, [least, most]");
     field("solarize_probability", solarize_probability, "solarization of global crop 2, in [0, 1]");
     field("mean", mean, "mean of each channel, pixels in [0, 1]");
     field("std", std, "standard deviation of each channel");

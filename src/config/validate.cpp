@@ -93,6 +93,9 @@ void validate_colours(Crops const& crops) {
   not_negative("crops.contrast", crops.contrast, "0.4");
   not_negative("crops.saturation", crops.saturation, "0.2");
   check(crops.hue >= 0 && crops.hue <= 0.5, "crops.hue", crops.hue, "in [0, 0.5]", "0.1");
+  one_of("crops.blur", crops.blur, {"pillow", "gaussian"});
+  check(crops.blur == "pillow" || crops.blur_radius[0] > 0, "crops.blur_radius", crops.blur_radius,
+        "above 0 for crops.blur=gaussian", "[0.1, 2.0]");
   for (double const probability : crops.blur_probability) {
     check(probability >= 0 && probability <= 1, "crops.blur_probability", crops.blur_probability,
           "three values in [0, 1]", "[1.0, 0.1, 0.5]");

@@ -7,7 +7,11 @@ void Augmenter::make_view(View const& view, int size, float* out) {
   resizer_.resize(columns_, view.box, {size, size}, Interpolation::bicubic, view.flip, picture_);
   if (view.jitter) color_jitter(picture_, *view.jitter);
   if (view.gray) grayscale(picture_);
-  if (view.blur_radius) blur_.pil(picture_, *view.blur_radius);
+  if (view.blur_radius && view.blur == BlurKind::gaussian) {
+    blur_.torchvision(picture_, *view.blur_radius, gaussian_taps);
+  } else if (view.blur_radius) {
+    blur_.pil(picture_, *view.blur_radius);
+  }
   if (view.solarize) {
     normalization_.apply_solarized(picture_, out);
   } else {

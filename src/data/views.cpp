@@ -96,6 +96,7 @@ View draw_view(config::Crops const& crops, std::uint64_t seed, std::int64_t posi
   Philox blur = stream(Purpose::blur);
   if (blur.uniform() < crops.blur_probability[static_cast<std::size_t>(std::min(crop, 2))]) {
     view.blur_radius = blur.uniform(crops.blur_radius[0], crops.blur_radius[1]);
+    view.blur = crops.blur == "gaussian" ? BlurKind::gaussian : BlurKind::pillow;
   }
   Philox solarize = stream(Purpose::solarize);
   view.solarize = crop == 1 && solarize.uniform() < crops.solarize_probability;

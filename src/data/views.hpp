@@ -28,19 +28,22 @@ std::optional<CropBox> try_random_crop(Philox& random, Extents image,
 CropBox random_resized_crop(Philox& random, Extents image, std::array<double, 2> const& scale,
                             std::array<double, 2> const& ratio = crop_ratio);
 
+enum class BlurKind : std::uint8_t { pillow, gaussian };
+constexpr int gaussian_taps = 9;  // method.md 5.1 (v2, v3)
+
 /// Everything that was drawn for one crop of one image.
 struct View {
   CropBox box;
   Flip flip = Flip::no;
   std::optional<ColorJitter> jitter = std::nullopt;
   bool gray = false;
-  std::optional<double> blur_radius = std::nullopt;  ///< pixels
+  std::optional<double> blur_radius = std::nullopt;  ///< or sigma; pixels
+  BlurKind blur = BlurKind::pillow;
   bool solarize = false;
 };
 
 /// The draws of crop `crop` (0 and 1: the global ones) of the sample at a global position: a pure
-/// function of (seed, position, crop) and of the extents of the image. Source: method.md 5.1,
-/// column v1.
+/// function of (seed, position, crop) and of the extents of the image. Source: method.md 5.1.
 View draw_view(config::Crops const& crops, std::uint64_t seed, std::int64_t position, int crop,
                Extents image);
 

@@ -60,6 +60,36 @@ TEST(Inputs, DoNotShareARunDirectory) {
   EXPECT_EQ(std::adjacent_find(directories.begin(), directories.end()), directories.end());
 }
 
+// Source: method.md 8.2.
+TEST(Inputs, HoldThePublishedArgumentsOfDinov2) {
+  Config const short16 = load("dinov2_vitl16_short"), l14 = load("dinov2_vitl14"),
+               g14 = load("dinov2_vitg14");
+
+  for (Config const* const config : {&short16, &l14, &g14}) {
+    EXPECT_EQ(config->method, "dinov2");
+    EXPECT_EQ(config->run.epoch_length, 1250);
+    EXPECT_EQ(config->crops.blur, "gaussian");
+    EXPECT_EQ(config->crops.blur_probability, (std::array<double, 3>{0.0, 0.9, 0.5}));
+    EXPECT_EQ(config->student.layer_scale, 1e-5);
+    EXPECT_TRUE(config->student.drop_path_uniform);
+    EXPECT_FALSE(config->dino.norm_last_layer);
+    EXPECT_EQ(config->koleo.loss_weight, 0.1);
+    EXPECT_EQ(config->optim.lr_scaling, "sqrt_1024");
+    EXPECT_EQ(config->optim.patch_embed_lr_mult, 0.2);
+  }
+  EXPECT_EQ(short16.data.batch_size, 2048);
+  EXPECT_EQ(short16.dino.centering, "centering");
+  EXPECT_FALSE(short16.ibot.separate_head);
+  EXPECT_EQ(short16.optim.layerwise_decay, 0.9);
+  EXPECT_EQ(l14.data.batch_size, 3072);
+  EXPECT_EQ(l14.dino.out_dim, 131072);
+  EXPECT_EQ(l14.dino.bottleneck_dim, 384);
+  EXPECT_EQ(l14.ibot.centering, "sinkhorn_knopp");
+  EXPECT_EQ(l14.optim.warmup_epochs, 80);
+  EXPECT_EQ(g14.student.arch, "vit_giant2");
+  EXPECT_EQ(g14.koleo.group_size, 12);
+}
+
 // Source: method.md 8.1, the rows of the released models.
 TEST(Inputs, HoldTheReleasedArguments) {
   Config const s16 = load("dinov1_vits16"), s8 = load("dinov1_vits8"), b16 = load("dinov1_vitb16"),
