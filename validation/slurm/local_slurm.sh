@@ -73,9 +73,7 @@ start() {
     --log-file="$dir/munge/log" --seed-file="$dir/munge/seed" 2>"$dir/munge/errors"
   retry 100 munge_answers || { echo "munged does not answer: $dir/munge/log"; return 1; }
   . "$dir/env.sh"
-  slurmctld -c
-  slurmd -c -N "$host"
-  retry 300 node_is_up || { echo "the node is not up after 30 s:"; tail -n 5 "$dir"/*.log; return 1; }
+  { slurmctld -c && slurmd -c -N "$host" && retry 300 node_is_up; } || { tail -n 5 "$dir"/*.log; return 1; }
 }
 
 stop_daemon() { # NAME

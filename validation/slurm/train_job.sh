@@ -9,6 +9,7 @@ for program in munged slurmctld slurmd sbatch; do
 done
 [ "$(id -u)" = 0 ] || { echo "Skipped: only root can start Slurm's daemons"; exit 77; }
 getent hosts "$(hostname -s)" >/dev/null || { echo "Skipped: this host's name does not resolve"; exit 77; }
+mountpoint -q /sys/fs/cgroup || { echo "Skipped: slurmd needs /sys/fs/cgroup, which is not mounted here"; exit 77; }
 
 export DINO=$DINO_EXECUTABLE
 slurm=$PWD/local
