@@ -135,12 +135,13 @@ std::string describe_shards(std::string const& path) {
   return text;
 }
 
-std::string describe_file(std::string const& path) {
-  if (std::filesystem::is_directory(path)) return describe_shards(path);
+Description describe_file(std::string const& path) {
+  if (std::filesystem::is_directory(path)) return {describe_shards(path)};
   auto const format = format_of(path);
-  if (format == "dino-hpc checkpoint") return describe_checkpoint(path);
-  if (format == "dino-hpc metrics") return describe_metrics(path);
-  if (format == layout::format) return describe_shards(path);
+  if (format == "dino-hpc checkpoint")
+    return {describe_checkpoint(path), !find_checkpoint_fault(Communicator::self(), path)};
+  if (format == "dino-hpc metrics") return {describe_metrics(path)};
+  if (format == layout::format) return {describe_shards(path)};
   fail(
       ExitCode::input,
       "'{}' is HDF5, but no file of this program (its attribute 'format' is '{}'). Give a shard, a "

@@ -16,8 +16,12 @@ std::string describe_metrics(std::string const& path);
 /// depth maps, sizes. \throws Error (input)
 std::string describe_shards(std::string const& path);
 
+struct Description {
+  std::string text;
+  bool sound = true;  ///< false: a checksum is wrong, the text says which
+};
 /// The description of any file of this program, or of a folder of shards. \throws Error (input)
 /// where it is none
-std::string describe_file(std::string const& path);
+Description describe_file(std::string const& path);
 
 }  // namespace dino::io

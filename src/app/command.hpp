@@ -27,6 +27,7 @@ std::span<Command const> commands();
 
 void declare_synth(CLI::App& command, Action& action);
 void declare_pack(CLI::App& command, Action& action);
+void declare_plan(CLI::App& command, Action& action);
 void declare_train(CLI::App& command, Action& action);
 void declare_features(CLI::App& command, Action& action);
 void declare_eval(CLI::App& command, Action& action);

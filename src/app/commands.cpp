@@ -10,6 +10,8 @@ std::span<Command const> commands() {
       Command{"synth", "write the embedded demo world as labelled shards", declare_synth},
       Command{"pack", "image folders or tars -> HDF5 shards; --verify checks a set", declare_pack},
       Command{"train", "train as a configuration says; resumes by itself", declare_train},
+      Command{"plan", "what a run takes: parameters, bytes, operations; nothing is run",
+              declare_plan},
       Command{"features", "frozen features of a shard set -> HDF5", declare_features},
       Command{"eval", "evaluation protocols", declare_eval},
       Command{"info", "what a file holds; alone: how this program was built", declare_info},

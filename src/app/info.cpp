@@ -30,13 +30,14 @@ void declare_info(CLI::App& command, Action& action) {
   command.add_option("file", *path, "shard, shard folder, checkpoint, feature or metrics file");
   command.callback([path, &action] {
     action = [path](Communicator const& world) {
-      std::string text;
-      if (path->empty()) text = describe_program(world);
+      auto const program = path->empty() ? describe_program(world) : std::string();
+      bool sound = true;
       on_rank_zero(world, [&] {
-        if (!path->empty()) text = io::describe_file(*path);
-        fmt::print("{}", text);
+        auto const about = path->empty() ? io::Description{program} : io::describe_file(*path);
+        fmt::print("{}", about.text);
+        sound = about.sound;
       });
-      return ExitCode::finished;
+      return world.any(!sound) ? ExitCode::input : ExitCode::finished;
     };
   });
 }

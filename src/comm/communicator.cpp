@@ -122,6 +122,12 @@ Communicator::Communicator(MPI_Comm raw, std::shared_ptr<Owner> owner)
 Communicator Communicator::world() {
   return Communicator(MPI_COMM_WORLD, nullptr);
 }
+Communicator Communicator::imaginary(int size) {
+  auto made = self();
+  made.size_ = size;
+  made.imaginary_ = true;
+  return made;
+}
 Communicator Communicator::self() {
   return Communicator(MPI_COMM_SELF, nullptr);
 }

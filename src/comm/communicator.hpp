@@ -62,6 +62,10 @@ class Communicator {
   static Communicator world();
   /// This rank alone.
   static Communicator self();
+  /// Rank 0 of `size` ranks that do not exist, for dry runs: sums are this rank's, and nothing that
+  /// needs the others may be called.
+  static Communicator imaginary(int size);
+  bool is_imaginary() const { return imaginary_; }
 
   int rank() const { return rank_; }
   int size() const { return size_; }
@@ -102,6 +106,7 @@ class Communicator {
   std::shared_ptr<Owner> owner_;
   int rank_ = 0;
   int size_ = 1;
+  bool imaginary_ = false;
 };
 
 /// Runs `work` on rank 0 alone; what it throws there is thrown on every rank, as an Error alike.

@@ -33,6 +33,9 @@ Strategy Strategy::named(std::string const& name, int ranks, std::optional<std::
 }
 
 ShardGroups ShardGroups::make(Communicator const& world, int group_size) {
+  if (world.is_imaginary())
+    return {Communicator::imaginary(group_size),
+            Communicator::imaginary(world.size() / group_size)};
   return {world.split(world.rank() / group_size), world.split(world.rank() % group_size)};
 }
 

@@ -269,6 +269,7 @@ void Run<T>::record(StepSettings const& settings, StepResult const& result) {
                                static_cast<double>(extent_.steps_per_epoch)},
                  {"images_per_second", rate_.images_per_second()},
                  {"data_wait_share", rate_.wait_share()},
+                 {"images_skipped", static_cast<double>(loader_->images_skipped())},
                  {"steps_skipped", static_cast<double>(faults_)}});
   metrics_->append_step(progress_.step, values);
 }

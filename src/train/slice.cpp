@@ -11,14 +11,13 @@ std::int64_t largest_share(int ranks, std::int64_t batch_size) {
   return (batch_size + ranks - 1) / ranks;
 }
 
-/// Micro-batches of a rank: the same number on all.
+}  // namespace
+
 std::int64_t micro_batches(int ranks, std::int64_t batch_size, std::optional<std::int64_t> micro) {
   auto const largest = largest_share(ranks, batch_size);
   auto const most = std::clamp<std::int64_t>(micro.value_or(largest), 1, largest);
   return (largest + most - 1) / most;
 }
-
-}  // namespace
 
 BatchSlice rank_slice(Communicator const& world, std::int64_t batch_size,
                       std::optional<std::int64_t> micro) {

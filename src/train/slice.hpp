@@ -15,6 +15,9 @@ namespace dino::train {
 BatchSlice rank_slice(Communicator const& world, std::int64_t batch_size,
                       std::optional<std::int64_t> micro);
 
+/// Micro-batches of a rank: the same number on all.
+std::int64_t micro_batches(int ranks, std::int64_t batch_size, std::optional<std::int64_t> micro);
+
 /// Most images that a micro-batch of any rank has.
 std::int64_t largest_micro_batch(int ranks, std::int64_t batch_size,
                                  std::optional<std::int64_t> micro);

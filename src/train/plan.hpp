@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "config/config.hpp"
+#include "shard/store.hpp"
+
+namespace dino::train {
+
+/// What a run takes, worked out by a dry run of the same code: nothing is computed or allocated.
+/// Bytes and operations are those of the rank with the largest share.
+struct Plan {
+  int ranks = 1;
+  std::map<std::string, std::int64_t> parameters;  ///< of the student: backbone, head, …
+  shard::StoreBytes student, teacher;
+  std::int64_t activation_bytes = 0;  ///< the arena: activations, logits and scratch
+  std::int64_t images = 0;            ///< of a micro-batch
+  std::int64_t micro_batches = 1;
+  double matrix_flops = 0;  ///< of a step
+  double gather_bytes = 0;  ///< received in all-gathers of a step
+  double reduce_bytes = 0;  ///< sent in reduce-scatters and sums of a step
+
+  std::int64_t total_bytes() const;
+};
+
+/// \throws Error (usage) where the strategy does not fit the number of ranks
+Plan make_plan(Config const& config, int ranks);
+
+}  // namespace dino::train

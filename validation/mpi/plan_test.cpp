@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `dino plan` says of a rank is what a run takes.
+#include "train/plan.hpp"
+
+#include <gtest/gtest.h>
+
+#include "train/drop_path.hpp"
+#include "train/make_step.hpp"
+#include "train/slice.hpp"
+
+namespace dino::train {
+namespace {
+
+Config small(std::string const& method, std::string const& strategy) {
+  Config config;
+  config.method = method;
+  config.data.batch_size = 12;
+  config.crops.global_size = 32;
+  config.crops.local_size = 16;
+  config.crops.local_count = 3;
+  config.student.patch_size = 8;
+  config.student.embed_dim = 48;
+  config.student.depth = 3;
+  config.student.num_heads = 3;
+  config.student.registers = method == "dinov2" ? 2 : 0;
+  config.student.drop_path_rate = 0.1;
+  config.student.drop_path_uniform = method == "dinov2";
+  config.dino.out_dim = 300;
+  config.dino.hidden_dim = 64;
+  config.dino.bottleneck_dim = 32;
+  config.ibot.separate_head = true;
+  config.ibot.out_dim = 200;
+  config.ibot.hidden_dim = 64;
+  config.ibot.bottleneck_dim = 32;
+  config.shard.strategy = strategy;
+  config.run.micro_batch = 2;
+  return config;
+}
+
+void expect_equal(shard::StoreBytes const& planned, shard::StoreBytes const& real) {
+  EXPECT_EQ(planned.parameters, real.parameters);
+  EXPECT_EQ(planned.gradients, real.gradients);
+  EXPECT_EQ(planned.optimizer, real.optimizer);
+  EXPECT_EQ(planned.working, real.working);
+}
+
+/// Crops of zeros with drop path and masks, as the loader would give them.
+StepBatch batch_of(Config const& config, std::int64_t images, std::int64_t first) {
+  auto const owned = std::make_shared<HostBatch>();
+  auto& crops = owned->crops;
+  crops.images = images;
+  crops.first_position = first;
+  auto const group = [&](std::int64_t size, std::int64_t count) {
+    return CropGroup{
+        size, count,
+        std::vector<float>(static_cast<std::size_t>(count * images * 3 * size * size), 0.5F)};
+  };
+  crops.global = group(config.crops.global_size, 2);
+  crops.local = group(config.crops.local_size, config.crops.local_count);
+  auto const depth = *config.student.depth;
+  owned->drop_path = SubsetDropPath{.rate = config.student.drop_path_rate,
+                                    .depth = depth,
+                                    .local_crops = config.crops.local_count,
+                                    .global_batch = config.data.batch_size}
+                         .factors(0, first, images);
+  if (auto const masks = make_masks(config)) owned->masks = masks->masks(0, first, images);
+  return {crop_views(*owned, depth, config.data.batch_size), owned};
+}
+
+TEST(Plan, BytesAreThoseOfARunOnAnyRanks) {
+  auto const world = Communicator::world();
+  for (std::string const method : {"dinov1", "dinov2"}) {
+    for (std::string const strategy : {"full", "grad_op", "replicate"}) {
+      SCOPED_TRACE(method + ", " + strategy);
+      auto const config = small(method, strategy);
+
+      auto const plan = make_plan(config, world.size());
+      Space const space = Host{};
+      auto const step = make_step<float>(space, world, make_strategy(config, world.size()), config);
+      step->initialize(1);
+      Arena arena(space, 2 * plan.activation_bytes);
+      auto const slice = rank_slice(world, config.data.batch_size, config.run.micro_batch);
+      step->begin(config.data.batch_size);
+      std::int64_t m = 0;
+      step->accumulate(arena,
+                       {.micro_batches = slice.micro_batches,
+                        .next =
+                            [&] {
+                              auto const part =
+                                  share_of(slice.end - slice.begin, m++, slice.micro_batches);
+                              return batch_of(config, part.size(), slice.begin + part.begin);
+                            }},
+                       {});
+      step->finish({}, 0);
+
+      expect_equal(plan.student, step->student().store.bytes());
+      expect_equal(plan.teacher, step->teacher().store.bytes());
+      // The plan allows for the most masked patches, a run draws fewer.
+      auto const used = static_cast<double>(world.max(arena.high_water()));
+      EXPECT_LE(used, static_cast<double>(plan.activation_bytes));
+      EXPECT_GE(used, 0.85 * static_cast<double>(plan.activation_bytes));
+      if (world.rank() == 0) {
+        std::printf("%s %-9s on %d ranks: arena %.0f of %lld planned bytes\n", method.c_str(),
+                    strategy.c_str(), world.size(), used,
+                    static_cast<long long>(plan.activation_bytes));
+      }
+    }
+  }
+}
+
+// Source: method.md 1.1.
+TEST(Plan, BackbonesHaveThePublishedParameters) {
+  auto const backbone = [](std::string const& method, std::string const& arch, std::int64_t patch,
+                           std::int64_t size, bool swiglu) {
+    Config config;
+    config.method = method;
+    config.student.arch = arch;
+    config.student.patch_size = patch;
+    config.crops.global_size = size;
+    if (method == "dinov2") config.student.layer_scale = 1e-5;
+    if (swiglu) config.student.ffn = "swiglu";
+    return make_plan(config, 1).parameters.at("backbone");
+  };
+  EXPECT_EQ(backbone("dinov1", "vit_tiny", 16, 224, false), 5524416);
+  EXPECT_EQ(backbone("dinov1", "vit_small", 16, 224, false), 21665664);
+  EXPECT_EQ(backbone("dinov1", "vit_small", 8, 224, false), 21670272);
+  EXPECT_EQ(backbone("dinov1", "vit_base", 16, 224, false), 85798656);
+  EXPECT_EQ(backbone("dinov1", "vit_base", 8, 224, false), 85807872);
+  EXPECT_EQ(backbone("dinov2", "vit_small", 14, 518, false), 22056576);
+  EXPECT_EQ(backbone("dinov2", "vit_base", 14, 518, false), 86580480);
+  EXPECT_EQ(backbone("dinov2", "vit_large", 14, 518, false), 304368640);
+  EXPECT_EQ(backbone("dinov2", "vit_large", 14, 224, true), 303655168);
+  EXPECT_EQ(backbone("dinov2", "vit_giant2", 14, 518, true), 1136480768);
+}
+
+}  // namespace
+}  // namespace dino::train
