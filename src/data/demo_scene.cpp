@@ -131,7 +131,7 @@ DemoScene make_demo_scene(std::uint64_t seed, std::int64_t number) {
   DemoScene scene;
   scene.background = make_background(Philox(seed, Purpose::synth, index, background));
 
-  float const size = uniform(random, 0.55, 0.88);
+  float const size = uniform(random, 0.68, 0.95);
   float const room = 1.05F - size;
   scene.object = make_object(random, demo_label(number), size, scene.background.wall_top);
   scene.object.centre = {uniform(random, -room, room), uniform(random, -room, room)};
