@@ -110,3 +110,7 @@ resize_size = 32
 crop_size = 32
 END
 train="$dino train $PWD/tiny.toml"
+# The same model and data with all of DINOv2.
+v2="method=dinov2 student.ffn=swiglu student.registers=1 student.layer_scale=0.5 student.drop_path_uniform=true
+ dino.centering=sinkhorn_knopp ibot.separate_head=true ibot.out_dim=48 ibot.hidden_dim=64 ibot.bottleneck_dim=32
+ optim.lr_scaling=sqrt_1024 optim.layerwise_decay=0.9"

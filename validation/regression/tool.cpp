@@ -122,6 +122,23 @@ double worst_array_difference(std::string const& left, std::string const& right)
   return worst;
 }
 
+/// tool compare_group FILE FILE PREFIX: the same for the arrays whose names begin so.
+double worst_group_difference(std::string const& left, std::string const& right,
+                              std::string const& prefix) {
+  double worst = -1;
+  for (auto const& array : io::read_checkpoint_summary(left).arrays) {
+    if (!array.name.starts_with(prefix)) continue;
+    auto const x = io::read_checkpoint_array(left, array.name);
+    auto const y = io::read_checkpoint_array(right, array.name);
+    require(x.size() == y.size(), ExitCode::input, "'{}' has another size", array.name);
+    worst = std::max(worst, 0.0);
+    for (std::size_t k = 0; k < x.size(); ++k)
+      worst = std::max(worst, std::abs(static_cast<double>(x[k]) - static_cast<double>(y[k])));
+  }
+  require(worst >= 0, ExitCode::input, "no array of '{}' begins with '{}'", left, prefix);
+  return worst;
+}
+
 /// tool flip FILE OFFSET: inverts the byte at an offset; one below 0 counts from the end.
 void flip_byte(std::string const& path, long long offset) {
   std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
@@ -146,6 +163,8 @@ int run(std::vector<std::string> const& words) {
     std::printf("%.3e\n", worst_loss_difference(words.at(1), words.at(2)));
   } else if (command == "compare_arrays") {
     std::printf("%.3e\n", worst_array_difference(words.at(1), words.at(2)));
+  } else if (command == "compare_group") {
+    std::printf("%.3e\n", worst_group_difference(words.at(1), words.at(2), words.at(3)));
   } else if (command == "flip") {
     flip_byte(words.at(1), std::stoll(words.at(2)));
   } else {
