@@ -29,11 +29,9 @@ struct Refusal {
 };
 
 std::vector<Refusal> const refusals{
-    {{"method=dinov2"},
-     "invalid method=\"dinov2\" (dinov2 and dinov3 are not available yet). Try method=dinov1"},
     {{"method=dinov3"},
-     "invalid method=\"dinov3\" (dinov2 and dinov3 are not available yet). Try method=dinov1"},
-    {{"method=mae"}, "invalid method=\"mae\" (must be dinov1). Try method=dinov1"},
+     "invalid method=\"dinov3\" (dinov3 is not available yet). Try method=dinov2"},
+    {{"method=mae"}, "invalid method=\"mae\" (must be dinov1 or dinov2). Try method=dinov2"},
     {{"run.dir="}, "invalid run.dir=\"\" (must be the path of a folder). Try run.dir=run"},
     {{"run.device=gpu"},
      "invalid run.device=\"gpu\" (must be auto, host or cuda). Try run.device=auto"},
@@ -202,7 +200,7 @@ std::vector<Refusal> const refusals{
      "invalid crops.local_size=15 (must be >= student.patch_size=16, or crops.local_count=0). Try "
      "crops.local_size=16"},
     {{"student.arch=resnet50"},
-     "invalid student.arch=\"resnet50\" (must be vit_small, vit_tiny or vit_base). Try "
+     "invalid student.arch=\"resnet50\" (must be vit_small, vit_tiny, vit_base, vit_large or vit_giant2). Try "
      "student.arch=vit_small"},
     {{"student.embed_dim=100"},
      "invalid student.embed_dim=100 (must be a multiple of student.num_heads=6). Try "
