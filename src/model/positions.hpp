@@ -11,10 +11,8 @@ struct PositionInterpolation {
   bool antialias = false;  ///< filter that widens when the grid shrinks, A = -0.5; else 4 taps
 };
 
-/// Weights [n, m] of the bicubic resampling of m samples to n along one axis (Keys kernel,
-/// align_corners false): A = -0.75, four taps, border replicated; with antialias A = -0.5, over the
-/// support of the wider grid, normalised. Source: Keys 1981,
-/// doi:10.1109/TASSP.1981.1163711; method.md 1.4.
+/// Weights [n, m] of the bicubic resampling of m positions to n along one axis, see
+/// resample_weights. Source: method.md 1.4.
 std::vector<float> position_weights(std::int64_t m, std::int64_t n,
                                     PositionInterpolation const& interpolation);
 

@@ -7,6 +7,8 @@
 #include <numeric>
 #include <vector>
 
+#include "kernels/gram.hpp"
+
 namespace dino::test {
 
 using Doubles = std::vector<double>;
@@ -90,6 +92,35 @@ inline double koleo(Doubles const& x, std::size_t width, std::size_t group, std:
     }
   }
   return sum / static_cast<double>(rows * topk);
+}
+
+/// Rows of `width` values, each of unit length.
+inline Doubles unit_rows(Doubles x, std::size_t width) {
+  for (std::size_t r = 0; r < x.size(); r += width) {
+    double squares = 0;
+    for (std::size_t k = r; k < r + width; ++k) squares += x[k] * x[k];
+    for (std::size_t k = r; k < r + width; ++k) x[k] /= std::sqrt(squares);
+  }
+  return x;
+}
+
+/// Σ (X Xᵀ - Y Yᵀ)² over the rows [first, first + n).
+inline double gram_squares(Doubles student, Doubles teacher, std::size_t first, std::size_t n,
+                           std::size_t width, bool normalized, GramNegatives negatives) {
+  if (normalized) student = unit_rows(student, width), teacher = unit_rows(teacher, width);
+  auto const similarity = [&](Doubles const& x, std::size_t i, std::size_t j, bool remove) {
+    double const s = std::inner_product(x.begin() + static_cast<std::ptrdiff_t>(i * width),
+                                        x.begin() + static_cast<std::ptrdiff_t>((i + 1) * width),
+                                        x.begin() + static_cast<std::ptrdiff_t>(j * width), 0.0);
+    return remove ? std::max(s, 0.0) : s;
+  };
+  double sum = 0;
+  for (std::size_t i = first; i < first + n; ++i)
+    for (std::size_t j = first; j < first + n; ++j)
+      sum += std::pow(similarity(student, i, j, negatives == GramNegatives::removed) -
+                          similarity(teacher, i, j, negatives != GramNegatives::kept),
+                      2);
+  return sum;
 }
 
 }  // namespace dino::test
