@@ -2,11 +2,10 @@
 // Golden files of the kind loss of DINOv2 and DINOv3.
 #include <algorithm>
 #include <array>
-#include <cctype>
-#include <charconv>
 #include <map>
 
 #include "data/masking.hpp"
+#include "golden/loss_arrays.hpp"
 #include "golden/model_arrays.hpp"
 #include "objective/dino_v2_loss.hpp"
 #include "objective/ibot_loss.hpp"
@@ -20,37 +19,12 @@ namespace {
 constexpr std::int64_t arena_bytes = std::int64_t{1} << 28;
 Space const space{Host{}};
 
-/// Rows of K values each, in float32.
-struct Matrix {
-  std::vector<float> values;
-  std::int64_t width = 1;
-
-  View<float, 2> view() {
-    return {values.data(), {static_cast<std::int64_t>(values.size()) / width, width}};
-  }
-  std::span<float> row(std::int64_t i) {
-    return std::span(values).subspan(static_cast<std::size_t>(i * width),
-                                     static_cast<std::size_t>(width));
-  }
-};
-
-/// The whole of an array, its last axis as rows.
-Matrix matrix(GoldenFile const& file, std::string const& path) {
-  auto const& array = file.at(path);
-  require(!array.shape.empty() && array.shape.back() > 0, ExitCode::input, "{} has no rows", path);
-  return {array.floats(), array.shape.back()};
-}
-
 /// Slice i of the first axis, its last axis as rows.
 Matrix step_slice(GoldenFile const& file, std::string const& path, std::int64_t i) {
   auto all = matrix(file, path);
   auto const n = static_cast<std::ptrdiff_t>(all.values.size()) /
                  static_cast<std::ptrdiff_t>(file.at(path).shape.at(0));
   return {{all.values.begin() + i * n, all.values.begin() + (i + 1) * n}, all.width};
-}
-
-Matrix zeros_like(Matrix const& m) {
-  return {std::vector<float>(m.values.size()), m.width};
 }
 
 void append(std::vector<float>& to, std::vector<float> const& from) {
@@ -255,18 +229,6 @@ void check_ibot(GoldenFile const& file, Report& report) {
   check_all_tokens(file, report, masks);
 }
 
-/// The numbers in a name, in order.
-std::vector<std::int64_t> numbers_in(std::string const& name) {
-  std::vector<std::int64_t> out;
-  for (std::size_t i = 0; i < name.size();) {
-    std::int64_t value = 0;
-    auto const [end, error] = std::from_chars(name.data() + i, name.data() + name.size(), value);
-    if (error == std::errc{}) out.push_back(value);
-    i = error == std::errc{} ? static_cast<std::size_t>(end - name.data()) : i + 1;
-  }
-  return out;
-}
-
 /// One process, all rows: `loss_<name>` and `grad_<name>`.
 void check_koleo_plain(GoldenFile const& file, Report& report, std::string const& name) {
   auto x = matrix(file, "inputs/x");
@@ -318,7 +280,8 @@ void check_koleo(GoldenFile const& file, Report& report) {
 
 std::map<std::string_view, Check> const losses{
     {"centering_v2", check_centering_v2}, {"dino_v3", check_dino_v3}, {"ibot", check_ibot},
-    {"sinkhorn_knopp", check_sinkhorn},   {"koleo", check_koleo},
+    {"sinkhorn_knopp", check_sinkhorn},   {"koleo", check_koleo},     {"gram", check_gram},
+    {"gram_resize", check_gram_resize},
 };
 
 }  // namespace

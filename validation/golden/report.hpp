@@ -54,6 +54,8 @@ void check_head(GoldenFile const& file, Report& report);
 void check_loss(GoldenFile const& file, Report& report);
 /// The check of one loss of DINOv2 or DINOv3 (/config/loss); null: there is none.
 Check loss_check(std::string const& loss);
+void check_gram(GoldenFile const& file, Report& report);
+void check_gram_resize(GoldenFile const& file, Report& report);
 void check_masking(GoldenFile const& file, Report& report);
 void check_rrc(GoldenFile const& file, Report& report);
 void check_step(GoldenFile const& file, Report& report);
