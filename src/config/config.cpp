@@ -171,9 +171,12 @@ std::vector<std::string> known_sections() {
   return sections;
 }
 
+/// Whether a name is that of a section, or stands before one as `schedules` does.
 bool is_section(std::string_view name) {
   auto const sections = known_sections();
-  return std::find(sections.begin(), sections.end(), name) != sections.end();
+  return std::any_of(sections.begin(), sections.end(), [&](std::string const& section) {
+    return section == name || section.starts_with(std::string(name) + ".");
+  });
 }
 
 /// Sets one key; `place` ("in file:line" or "in the override ...") stands in the errors.
@@ -195,12 +198,14 @@ void assign(Config& config, std::string const& name, toml::node const& node,
   }
 }
 
-void assign_file(Config& config, toml::table const& root, std::string const& origin) {
-  for (auto const& [section, node] : root) {
-    std::string const name(section.str());
-    std::string const place = fmt::format("in {}:{}", origin, section.source().begin.line);
+/// Sets the keys of a section (of the whole file: the empty one) and of the sections below it.
+void assign_section(Config& config, std::string const& section, toml::table const& table,
+                    std::string const& origin) {
+  for (auto const& [key, node] : table) {
+    auto const name = full_key(section, key.str());
+    std::string const place = fmt::format("in {}:{}", origin, key.source().begin.line);
     if (!is_section(name)) {
-      require(!node.is_table() || name == "method", ExitCode::usage,
+      require(!section.empty() || !node.is_table() || name == "method", ExitCode::usage,
               "unknown section {} {}. Did you mean [{}]?", printable(name), place,
               nearest_key(name, known_sections()));
       assign(config, name, node, place);
@@ -209,10 +214,7 @@ void assign_file(Config& config, toml::table const& root, std::string const& ori
     require(node.is_table(), ExitCode::usage,
             "invalid {} {} (expected a section, found {}). Write its keys below a line [{}]", name,
             place, found(node), name);
-    for (auto const& [key, value] : *node.as_table()) {
-      assign(config, full_key(name, key.str()), value,
-             fmt::format("in {}:{}", origin, key.source().begin.line));
-    }
+    assign_section(config, name, *node.as_table(), origin);
   }
 }
 
@@ -287,7 +289,7 @@ Config parse_config(std::string const& text, std::string const& origin,
                     std::span<std::string const> overrides) {
   Config config;
   try {
-    config::assign_file(config, toml::parse(text, origin), origin);
+    config::assign_section(config, {}, toml::parse(text, origin), origin);
   } catch (toml::parse_error const& error) {
     fail(ExitCode::usage, "cannot read {}:{}:{} as TOML ({}). Correct that line", origin,
          error.source().begin.line, error.source().begin.column, error.description());

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "config/losses.hpp"
+
 namespace dino {
 
 /// What a run is: one struct per section of the TOML file. Each has one `visit`, which reading,
@@ -101,6 +103,8 @@ struct Crops {
   std::array<double, 3> blur_probability{1.0, 0.1, 0.5};
   std::array<double, 2> blur_radius{0.1, 2.0};
   double solarize_probability = 0.2;
+  std::optional<std::int64_t> gram_teacher_crops_size;
+  bool gram_teacher_no_distortions = false;
   std::array<double, 3> mean{0.485, 0.456, 0.406};
   std::array<double, 3> std{0.229, 0.224, 0.225};
   void visit(auto&& field) {
@@ -122,6 +126,10 @@ struct Crops {
     field("blur_probability", blur_probability, "Gaussian blur of [global 1, global 2, local]");
     field("blur_radius", blur_radius, "Gaussian blur radius or sigma, pixels, [least, most]");
     field("solarize_probability", solarize_probability, "solarization of global crop 2, in [0, 1]");
+    field("gram_teacher_crops_size", gram_teacher_crops_size,
+          "side of the global crops that the Gram teacher sees, pixels; unset: as the student");
+    field("gram_teacher_no_distortions", gram_teacher_no_distortions,
+          "true: the Gram teacher's crops have no colour changes, blur or solarization");
     field("mean", mean, "mean of each channel, pixels in [0, 1]");
     field("std", std, "standard deviation of each channel");
   }
@@ -176,6 +184,8 @@ struct Dino {
   std::string centering = "centering";
   std::int64_t sinkhorn_iterations = 3;
   double loss_weight = 1.0;
+  bool global_ignore_diagonal = true;
+  CosineSchedule local_loss_weight_schedule;  ///< a section of its own
   void visit(auto&& field) {
     field("out_dim", out_dim, "prototypes K");
     field("hidden_dim", hidden_dim, "width of the head's MLP");
@@ -189,46 +199,12 @@ struct Dino {
     field("warmup_teacher_temp_epochs", warmup_teacher_temp_epochs,
           "epochs of the linear warm-up of the teacher temperature");
     field("center_momentum", center_momentum, "momentum of the centre, in [0, 1]");
-    field("centering", centering, "targets by centering or sinkhorn_knopp (dinov2)");
+    field("centering", centering,
+          "targets by centering or sinkhorn_knopp (dinov3: always sinkhorn_knopp)");
     field("sinkhorn_iterations", sinkhorn_iterations, "iterations of Sinkhorn-Knopp, >= 1");
-    field("loss_weight", loss_weight, "weight of the DINO loss (dinov2), >= 0");
-  }
-};
-
-/// Masked patches (dinov2). Source: method.md 3.6, 4.
-struct Ibot {
-  double loss_weight = 1.0;
-  bool separate_head = false;
-  std::int64_t out_dim = 65536;
-  std::int64_t hidden_dim = 2048;
-  std::int64_t bottleneck_dim = 256;
-  std::int64_t nlayers = 3;
-  std::string centering = "centering";
-  double mask_sample_probability = 0.5;
-  std::array<double, 2> mask_ratio{0.1, 0.5};
-  void visit(auto&& field) {
-    field("loss_weight", loss_weight, "weight of the iBOT loss, >= 0; 0: no masks");
-    field("separate_head", separate_head, "false: the DINO head serves both");
-    field("out_dim", out_dim, "prototypes of a separate head");
-    field("hidden_dim", hidden_dim, "width of a separate head's MLP");
-    field("bottleneck_dim", bottleneck_dim, "width before a separate head's prototypes");
-    field("nlayers", nlayers, "linear layers of a separate head's MLP, >= 1");
-    field("centering", centering, "targets by centering or sinkhorn_knopp");
-    field("mask_sample_probability", mask_sample_probability,
-          "share of the global crops that are masked, in [0, 1]");
-    field("mask_ratio", mask_ratio, "share of the patches of those, [least, most], in [0, 1]");
-  }
-};
-
-/// The spread of class features (dinov2). Source: method.md 3.7.
-struct Koleo {
-  double loss_weight = 0.1;
-  std::optional<std::int64_t> group_size;
-  void visit(auto&& field) {
-    field("loss_weight", loss_weight, "weight of the KoLeo loss of each global crop, >= 0");
-    field("group_size", group_size,
-          "consecutive images of the batch among which neighbours are sought; unset: all "
-          "(published: the batch of one GPU)");
+    field("loss_weight", loss_weight, "weight of the DINO loss (dinov2, dinov3), >= 0");
+    field("global_ignore_diagonal", global_ignore_diagonal,
+          "false: a global crop is compared with itself too (dinov3)");
   }
 };
 
@@ -246,6 +222,7 @@ struct Optim {
   double beta2 = 0.999;
   double eps = 1e-8;
   std::string lr_scaling = "linear_256";
+  double schedule_trunc_extra = 0.0;
   double layerwise_decay = 1.0;
   double patch_embed_lr_mult = 1.0;
   void visit(auto&& field) {
@@ -255,7 +232,7 @@ struct Optim {
     field("weight_decay", weight_decay, "weight decay at the start");
     field("weight_decay_end", weight_decay_end, "weight decay at the end (cosine)");
     field("clip_grad", clip_grad,
-          "largest L2 norm of the gradient of each parameter (dinov1) or module (dinov2); 0: none");
+          "largest L2 norm of the gradient of each parameter (dinov1) or module; 0: none");
     field("freeze_last_layer_epochs", freeze_last_layer_epochs,
           "epochs in which the last layer is not trained");
     field("momentum_teacher", momentum_teacher, "teacher EMA momentum at the start, in [0, 1]");
@@ -265,11 +242,15 @@ struct Optim {
     field("beta2", beta2, "AdamW beta 2");
     field("eps", eps, "AdamW epsilon");
     field("lr_scaling", lr_scaling,
-          "how lr follows the batch: linear_256, sqrt_1024 (DINOv2) or none");
+          "how lr follows the batch: linear_256, sqrt_1024 (DINOv2), four_sqrt_1024 (DINOv3) or "
+          "none");
+    field(
+        "schedule_trunc_extra", schedule_trunc_extra,
+        "share by which the cosines would run on after the end, >= 0; they still end at their end");
     field("layerwise_decay", layerwise_decay,
-          "factor of the learning rate for each level below the last (dinov2), in (0, 1]");
+          "factor of the learning rate for each level below the last (not dinov1), in (0, 1]");
     field("patch_embed_lr_mult", patch_embed_lr_mult,
-          "further factor of the patch embedding (dinov2), > 0");
+          "further factor of the patch embedding (not dinov1), > 0");
   }
 };
 
@@ -331,7 +312,9 @@ struct Config {
   config::Dino dino;
   config::Ibot ibot;
   config::Koleo koleo;
+  config::Gram gram;
   config::Optim optim;
+  config::Schedules schedules;
   config::Shard shard;
   config::Checkpoint checkpoint;
   config::Evaluation eval;
@@ -343,9 +326,16 @@ struct Config {
     section("crops", crops);
     section("student", student);
     section("dino", dino);
+    section("dino.local_loss_weight_schedule", dino.local_loss_weight_schedule);
     section("ibot", ibot);
     section("koleo", koleo);
+    section("gram", gram);
+    section("gram.loss_weight_schedule", gram.loss_weight_schedule);
     section("optim", optim);
+    section("schedules.lr", schedules.lr);
+    section("schedules.weight_decay", schedules.weight_decay);
+    section("schedules.momentum", schedules.momentum);
+    section("schedules.teacher_temp", schedules.teacher_temp);
     section("shard", shard);
     section("checkpoint", checkpoint);
     section("eval", eval);

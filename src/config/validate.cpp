@@ -1,65 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
-#include <initializer_list>
-#include <limits>
 
-#include "base/error.hpp"
-#include "config/fields.hpp"
+#include "config/ranges.hpp"
 
 namespace dino {
 namespace config {
 namespace {
-
-/// \throws Error: "invalid key=value (must be `rule`). Try key=remedy" unless `valid`
-template <class T>
-void check(bool valid, std::string_view key, T const& value, std::string_view rule,
-           std::string_view remedy) {
-  require(valid, ExitCode::usage, "invalid {}={} (must be {}). Try {}={}", key, toml_text(value),
-          rule, key, remedy);
-}
-
-void at_least(std::string_view key, std::int64_t value, std::int64_t least,
-              std::string_view remedy) {
-  check(value >= least, key, value, fmt::format(">= {}", least), remedy);
-}
-
-void at_least(std::string_view key, std::optional<std::int64_t> value, std::int64_t least,
-              std::string_view remedy) {
-  if (value) at_least(key, *value, least, remedy);
-}
-
-void not_negative(std::string_view key, double value, std::string_view remedy) {
-  check(std::isfinite(value) && value >= 0, key, value, ">= 0", remedy);
-}
-
-void positive(std::string_view key, double value, std::string_view remedy) {
-  check(std::isfinite(value) && value > 0, key, value, "> 0", remedy);
-}
-
-void unit_interval(std::string_view key, double value, std::string_view remedy) {
-  check(value >= 0 && value <= 1, key, value, "in [0, 1]", remedy);
-}
-
-void below_one(std::string_view key, double value, std::string_view remedy) {
-  check(value >= 0 && value < 1, key, value, "in [0, 1)", remedy);
-}
-
-void one_of(std::string_view key, std::string const& value,
-            std::initializer_list<std::string_view> names) {
-  bool known = false;
-  std::string list;
-  for (auto const& name : names) {
-    known = known || value == name;
-    if (!list.empty()) list += &name + 1 == names.end() ? " or " : ", ";
-    list += name;
-  }
-  check(known, key, value, list, *names.begin());
-}
-
-void area_range(std::string_view key, std::array<double, 2> const& range, std::string_view remedy) {
-  check(range[0] > 0 && range[0] <= range[1] && range[1] <= 1, key, range,
-        "[least, most] with 0 < least <= most <= 1", remedy);
-}
 
 void validate_run(Run const& run) {
   check(!run.dir.empty(), "run.dir", run.dir, "the path of a folder", "run");
@@ -196,6 +142,7 @@ void validate_ibot(Ibot const& ibot) {
 void validate_koleo(Koleo const& koleo, std::int64_t batch_size) {
   not_negative("koleo.loss_weight", koleo.loss_weight, "0.1");
   at_least("koleo.group_size", koleo.group_size, 1, "16");
+  at_least("koleo.topk", koleo.topk, 1, "1");
   if (koleo.group_size)
     check(*koleo.group_size <= batch_size, "koleo.group_size", *koleo.group_size,
           fmt::format("<= data.batch_size={}", batch_size), toml_text(batch_size));
@@ -214,7 +161,9 @@ void validate_optim(Optim const& optim) {
   below_one("optim.beta1", optim.beta1, "0.9");
   below_one("optim.beta2", optim.beta2, "0.999");
   positive("optim.eps", optim.eps, "1e-8");
-  one_of("optim.lr_scaling", optim.lr_scaling, {"linear_256", "sqrt_1024", "none"});
+  one_of("optim.lr_scaling", optim.lr_scaling,
+         {"linear_256", "sqrt_1024", "four_sqrt_1024", "none"});
+  not_negative("optim.schedule_trunc_extra", optim.schedule_trunc_extra, "0.25");
   check(optim.layerwise_decay > 0 && optim.layerwise_decay <= 1, "optim.layerwise_decay",
         optim.layerwise_decay, "in (0, 1]", "0.9");
   positive("optim.patch_embed_lr_mult", optim.patch_embed_lr_mult, "0.2");
@@ -257,9 +206,7 @@ void validate_evaluation(Evaluation const& eval, std::int64_t patch_size) {
 }  // namespace config
 
 void Config::validate() const {
-  require(method == "dinov1" || method == "dinov2", ExitCode::usage,
-          "invalid method={} ({}). Try method=dinov2", config::toml_text(method),
-          method == "dinov3" ? "dinov3 is not available yet" : "must be dinov1 or dinov2");
+  config::one_of("method", method, {"dinov2", "dinov1", "dinov3"});
   config::validate_run(run);
   config::validate_data(data);
   config::validate_student(student);  // before the crops: it checks the patch size they divide by
@@ -267,6 +214,8 @@ void Config::validate() const {
   config::validate_dino(dino);
   config::validate_ibot(ibot);
   config::validate_koleo(koleo, data.batch_size);
+  config::validate_gram(*this);
+  config::validate_schedules(*this);
   config::validate_optim(optim);
   config::validate_shard(shard);
   config::validate_checkpoint(checkpoint);

@@ -98,7 +98,7 @@ std::string describe_keys() {
   config::for_each_field(defaults, [&](std::string_view section, std::string_view key,
                                        auto const& value, std::string_view help) {
     std::string const shown = config::toml_text(value);
-    fmt::format_to(std::back_inserter(text), "{:<34} {:<24} {}\n", config::full_key(section, key),
+    fmt::format_to(std::back_inserter(text), "{:<46} {:<16} {}\n", config::full_key(section, key),
                    shown.empty() ? "(unset)" : shown, help);
   });
   return text;

@@ -59,6 +59,21 @@ TEST(Config, ReadsSections) {
   EXPECT_EQ(config.data.shards, "a b");
 }
 
+TEST(Config, ReadsSectionsOfSections) {
+  Config const config = parse(
+      "[schedules.lr]\npeak = 1\nwarmup_epochs = 2\n[gram]\nuse_loss = true\n"
+      "loss_weight_schedule = { start = 0.5, peak = 2 }\n[schedules]\nmomentum = { peak = 0.99 }\n",
+      {"schedules.lr.end=3", "gram.loss_weight_schedule.cosine_epochs=4"});
+
+  EXPECT_EQ(config.schedules.lr.peak, 1);
+  EXPECT_EQ(config.schedules.lr.end, 3);
+  EXPECT_EQ(config.schedules.lr.warmup_epochs, 2);
+  EXPECT_EQ(config.schedules.momentum.peak, 0.99);
+  EXPECT_TRUE(config.gram.use_loss);
+  EXPECT_EQ(config.gram.loss_weight_schedule.start, 0.5);
+  EXPECT_EQ(config.gram.loss_weight_schedule.cosine_epochs, 4);
+}
+
 TEST(Config, TakesOverrides) {
   Config const config =
       parse("[optim]\nlr = 0.5\nmin_lr = 0.25\n",
@@ -115,6 +130,15 @@ Config unusual() {
   config.run.epoch_length = 1250;
   config.student.layer_scale = 1e-5;
   config.koleo.group_size = 16;
+  config.crops.gram_teacher_crops_size = 448;
+  config.gram.it_load_ema_teacher = 7;
+  config.gram.max_updates = 3;
+  auto& s = config.schedules;
+  for (auto* const schedule :
+       {&s.lr, &s.weight_decay, &s.momentum, &s.teacher_temp,
+        &config.dino.local_loss_weight_schedule, &config.gram.loss_weight_schedule}) {
+    *schedule = {.start = 0.25, .peak = 1e-3, .end = 2e-7, .warmup_epochs = 9, .cosine_epochs = 0};
+  }
   return config;
 }
 
@@ -135,6 +159,8 @@ TEST(Config, IsWrittenAndReadBackExactly) {
   EXPECT_FALSE(back.dino.norm_last_layer);
   EXPECT_EQ(back.optim.lr, config.optim.lr);
   EXPECT_EQ(back.eval.knn_k, config.eval.knn_k);
+  EXPECT_EQ(back.schedules.momentum.end, 2e-7);
+  EXPECT_EQ(back.gram.loss_weight_schedule.cosine_epochs, 0);
   EXPECT_NE(text.find("lr = 123456789.0\n"), std::string::npos) << text;
 }
 
@@ -186,6 +212,10 @@ TEST(Config, NamesTheNearestKey) {
            {"[run]\nbatch_size = 1\n",
             "unknown key run.batch_size in inputs/x.toml:2. Did you mean data.batch_size?"},
            {"[optm]\nlr = 1\n", "unknown section optm in inputs/x.toml:1. Did you mean [optim]?"},
+           {"[schedules.lt]\npeak = 1\n",
+            "unknown key schedules.lt in inputs/x.toml:1. Did you mean optim.lr?"},
+           {"[schedules.lr]\npaek = 1\n",
+            "unknown key schedules.lr.paek in inputs/x.toml:2. Did you mean schedules.lr.peak?"},
            {"[optim.lt]\na = 1\n",
             "unknown key optim.lt in inputs/x.toml:1. Did you mean optim.lr?"}}) {
     EXPECT_EQ(refusal(given), message);
@@ -227,6 +257,9 @@ TEST(Config, RefusesWrongTypes) {
            {"[run.seed]\n",
             "invalid run.seed in inputs/x.toml:1 (expected an integer, found a table). Try "
             "run.seed=0"},
+           {"[schedules]\nlr = 3\n",
+            "invalid schedules.lr in inputs/x.toml:2 (expected a section, found the integer 3). "
+            "Write its keys below a line [schedules.lr]"},
            {"run = 3\n",
             "invalid run in inputs/x.toml:1 (expected a section, found the integer 3). Write its "
             "keys below a line [run]"},

@@ -29,9 +29,76 @@ struct Refusal {
 };
 
 std::vector<Refusal> const refusals{
-    {{"method=dinov3"},
-     "invalid method=\"dinov3\" (dinov3 is not available yet). Try method=dinov2"},
-    {{"method=mae"}, "invalid method=\"mae\" (must be dinov1 or dinov2). Try method=dinov2"},
+    {{"method=mae"},
+     "invalid method=\"mae\" (must be dinov2, dinov1 or dinov3). Try method=dinov2"},
+    {{"koleo.topk=0"}, "invalid koleo.topk=0 (must be >= 1). Try koleo.topk=1"},
+    {{"optim.schedule_trunc_extra=-1"},
+     "invalid optim.schedule_trunc_extra=-1.0 (must be >= 0). Try optim.schedule_trunc_extra=0.25"},
+    {{"schedules.lr.peak=-1"},
+     "invalid schedules.lr.peak=-1.0 (must be >= 0). Try schedules.lr.peak=1e-4"},
+    {{"schedules.lr.end=1.0"},
+     "invalid schedules.lr.end=1.0 (needs schedules.lr.peak). Try schedules.lr.peak=1.0"},
+    {{"schedules.lr.warmup_epochs=-1"},
+     "invalid schedules.lr.warmup_epochs=-1 (must be >= 0). Try schedules.lr.warmup_epochs=10"},
+    {{"schedules.lr.cosine_epochs=-1"},
+     "invalid schedules.lr.cosine_epochs=-1 (must be >= 0). Try schedules.lr.cosine_epochs=10"},
+    {{"schedules.momentum.peak=0.9", "schedules.momentum.end=1.5"},
+     "invalid schedules.momentum.end=1.5 (must be in [0, 1]). Try schedules.momentum.end=0.994"},
+    {{"schedules.teacher_temp.peak=0.07", "schedules.teacher_temp.warmup_epochs=1"},
+     "invalid schedules.teacher_temp.start=0.0 (must be > 0). Try "
+     "schedules.teacher_temp.start=0.07"},
+    {{"schedules.weight_decay.peak=nan"},
+     "invalid schedules.weight_decay.peak=nan (must be >= 0). Try "
+     "schedules.weight_decay.peak=0.04"},
+    {{"dino.local_loss_weight_schedule.peak=-1"},
+     "invalid dino.local_loss_weight_schedule.peak=-1.0 (must be >= 0). Try "
+     "dino.local_loss_weight_schedule.peak=0.5"},
+    {{"gram.loss_weight=-1"},
+     "invalid gram.loss_weight=-1.0 (must be >= 0). Try gram.loss_weight=1.0"},
+    {{"gram.loss_weight_schedule.peak=-1"},
+     "invalid gram.loss_weight_schedule.peak=-1.0 (must be >= 0). Try "
+     "gram.loss_weight_schedule.peak=2.0"},
+    {{"gram.tokens_used=some"},
+     "invalid gram.tokens_used=\"some\" (must be all, masked or unmasked). Try "
+     "gram.tokens_used=all"},
+    {{"gram.tokens_used=masked"},
+     "invalid gram.img_level=true (must be false with gram.tokens_used=masked). Try "
+     "gram.img_level=false"},
+    {{"gram.tokens_used=masked", "gram.img_level=false", "ibot.loss_weight=0"},
+     "invalid gram.tokens_used=\"masked\" (must be all without masks (ibot.loss_weight=0)). Try "
+     "gram.tokens_used=all"},
+    {{"gram.global_teacher_resize_method=nearest"},
+     "invalid gram.global_teacher_resize_method=\"nearest\" (must be bicubic or bilinear). Try "
+     "gram.global_teacher_resize_method=bicubic"},
+    {{"gram.remove_neg=true", "gram.remove_only_teacher_neg=true"},
+     "invalid gram.remove_only_teacher_neg=true (must be false with gram.remove_neg=true). Try "
+     "gram.remove_only_teacher_neg=false"},
+    {{"gram.it_load_ema_teacher=-1"},
+     "invalid gram.it_load_ema_teacher=-1 (must be >= 0). Try gram.it_load_ema_teacher=0"},
+    {{"gram.update_frequency=0"},
+     "invalid gram.update_frequency=0 (must be >= 1). Try gram.update_frequency=10000"},
+    {{"gram.it_first_update=-1"},
+     "invalid gram.it_first_update=-1 (must be >= 0). Try gram.it_first_update=0"},
+    {{"gram.max_updates=-1"}, "invalid gram.max_updates=-1 (must be >= 0). Try gram.max_updates=3"},
+    {{"gram.use_loss=true"},
+     "invalid gram.use_loss=true (the Gram loss belongs to dinov3). Try method=dinov3, or "
+     "gram.use_loss=false"},
+    {{"method=dinov3", "gram.use_loss=true"},
+     "invalid gram.use_loss=true (there is no Gram teacher). Try gram.ckpt=CHECKPOINT, "
+     "gram.it_load_ema_teacher=0 or gram.ema_teacher=true"},
+    {{"method=dinov3", "gram.use_loss=true", "gram.ema_teacher=true", "gram.ckpt=a.h5"},
+     "invalid gram.ckpt with gram.ema_teacher=true (the Gram teacher is the teacher itself). Try "
+     "gram.ckpt=\"\", or gram.ema_teacher=false"},
+    {{"method=dinov3", "gram.use_loss=true", "gram.ema_teacher=true", "gram.rep_update=true"},
+     "invalid gram.rep_update with gram.ema_teacher=true (the Gram teacher is the teacher itself). "
+     "Try gram.rep_update=false, or gram.ema_teacher=false"},
+    {{"method=dinov3", "gram.use_loss=true", "gram.ema_teacher=true",
+      "crops.gram_teacher_crops_size=448"},
+     "invalid crops.gram_teacher_crops_size with gram.ema_teacher=true (the Gram teacher is the "
+     "teacher itself). Try leaving it out, or gram.ema_teacher=false"},
+    {{"crops.gram_teacher_crops_size=100"},
+     "invalid crops.gram_teacher_crops_size=100 (must be a multiple of student.patch_size=16). Try "
+     "crops.gram_teacher_crops_size=448"},
     {{"run.epoch_length=0"},
      "invalid run.epoch_length=0 (must be >= 1). Try run.epoch_length=1250"},
     {{"run.skip_non_finite=-1"},
