@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "data/augment.hpp"
 
+#include <algorithm>
+
 namespace dino {
 
-void Augmenter::make_view(View const& view, int size, float* out) {
+void Augmenter::cut(View const& view, int size) {
   resizer_.resize(columns_, view.box, {size, size}, Interpolation::bicubic, view.flip, picture_);
+}
+
+/// Colours, blur, normalisation and solarization of the picture.
+void Augmenter::distort(View const& view, float* out) {
   if (view.jitter) color_jitter(picture_, *view.jitter);
   if (view.gray) grayscale(picture_);
   if (view.blur_radius && view.blur == BlurKind::gaussian) {
@@ -17,6 +23,35 @@ void Augmenter::make_view(View const& view, int size, float* out) {
   } else {
     normalization_.apply(picture_, out);
   }
+}
+
+void Augmenter::make_view(View const& view, int size, float* out) {
+  cut(view, size);
+  distort(view, out);
+}
+
+void Augmenter::make_two_views(View const& view, Target first, Target second,
+                               Distortions distortions) {
+  int const size = std::max(first.size, second.size);
+  cut(view, size);
+  if (distortions == Distortions::both) {
+    normalized_.resize(static_cast<std::size_t>(3 * size * size));
+    distort(view, normalized_.data());
+    for (auto const& target : {first, second}) {
+      auto const resized = resize_float(normalized_, 3, size, target.size, Interpolation::bicubic);
+      std::copy(resized.begin(), resized.end(), target.out);
+    }
+    return;
+  }
+  larger_.assign(picture_);
+  auto const resized = [&](int side) {
+    resizer_.resize(larger_, {0, 0, size, size}, {side, side}, Interpolation::bicubic, Flip::no,
+                    picture_);
+  };
+  resized(second.size);
+  normalization_.apply(picture_, second.out);
+  resized(first.size);
+  distort(view, first.out);
 }
 
 void Augmenter::make_evaluation_view(int shorter, int crop, float* out) {

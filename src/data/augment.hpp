@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <vector>
+
 #include "data/blur.hpp"
 #include "data/colour.hpp"
 #include "data/planes.hpp"
@@ -7,6 +9,9 @@
 #include "data/views.hpp"
 
 namespace dino {
+
+/// Which of two crops of one view have its colours, blur and solarization.
+enum class Distortions { both, first };
 
 /// Makes normalised crops of one image after the other. Holds all scratch memory, so nothing is
 /// allocated per image once it has seen the largest; one object per worker thread. Plain loops:
@@ -20,6 +25,14 @@ class Augmenter {
   Extents extents() const { return {columns_.height(), columns_.width()}; }
   /// out [3, size, size] = the view, normalised. Source: method.md 5.1.
   void make_view(View const& view, int size, float* out);
+  /// A view at two sizes, for the student and for the Gram teacher. Both are resized from one crop
+  /// of the larger size: as pictures before the colours change, or (both distorted) as normalised
+  /// numbers after that. Source: method.md 5.2.
+  struct Target {
+    int size = 0;
+    float* out = nullptr;  ///< [3, size, size]
+  };
+  void make_two_views(View const& view, Target first, Target second, Distortions distortions);
   /// out [3, crop, crop] = the evaluation transform: shorter side to `shorter` (bicubic), centre
   /// crop, normalised. Source: method.md 9.1.
   void make_evaluation_view(int shorter, int crop, float* out);
@@ -27,7 +40,12 @@ class Augmenter {
   Planes const& picture() const { return picture_; }
 
  private:
+  void cut(View const& view, int size);
+  void distort(View const& view, float* out);
+
   Columns columns_;
+  Columns larger_;  ///< a crop from which two are resized
+  std::vector<float> normalized_;
   Resizer resizer_;
   Planes picture_;
   Blur blur_;

@@ -6,17 +6,17 @@
 namespace dino {
 namespace {
 
+/// Sides that crops are first cut at: the Gram teacher may see global ones that are larger.
 std::vector<std::int64_t> sizes_of(config::Crops const& crops) {
-  std::vector<std::int64_t> sizes(2, crops.global_size);
+  auto const gram = crops.gram_teacher_crops_size.value_or(0);
+  std::vector<std::int64_t> sizes(2, std::max(crops.global_size, gram));
   sizes.insert(sizes.end(), static_cast<std::size_t>(crops.local_count), crops.local_size);
   return sizes;
 }
 
 /// Where crop `crop` of an image lies in its group.
-float* crop_pixels(CropBatch& batch, std::int64_t crop, std::int64_t image) {
-  CropGroup& group = crop < 2 ? batch.global : batch.local;
-  std::int64_t const place = (crop < 2 ? crop : crop - 2) * batch.images + image;
-  return group.pixels.data() + place * 3 * group.size * group.size;
+float* crop_pixels(CropGroup& group, std::int64_t crop, std::int64_t image, std::int64_t images) {
+  return group.pixels.data() + (crop * images + image) * 3 * group.size * group.size;
 }
 
 }  // namespace
@@ -86,10 +86,28 @@ bool CropMaker::make(ImageSource& source, std::int64_t index, std::span<std::byt
   augmenter_.set_image({picture.pixels.data(), picture.width, picture.height});
   for (std::size_t k = 0; k < views.size(); ++k) {
     views[k].box = scaled_box(views[k].box, full, augmenter_.extents());
-    augmenter_.make_view(views[k], static_cast<int>(crop_sizes_[k]),
-                         crop_pixels(batch, static_cast<std::int64_t>(k), image));
+    make_crop(views[k], static_cast<std::int64_t>(k), image, batch);
   }
   return replaced;
+}
+
+void CropMaker::make_crop(View const& view, std::int64_t crop, std::int64_t image,
+                          CropBatch& batch) {
+  auto const pixels = [&](CropGroup& group, std::int64_t number) {
+    return crop_pixels(group, number, image, batch.images);
+  };
+  auto const side = [](CropGroup const& group) { return static_cast<int>(group.size); };
+  auto const& crops = options_.crops;
+  if (crop >= 2) {
+    augmenter_.make_view(view, side(batch.local), pixels(batch.local, crop - 2));
+  } else if (!crops.gram_teacher_crops_size) {
+    augmenter_.make_view(view, side(batch.global), pixels(batch.global, crop));
+  } else {
+    augmenter_.make_two_views(
+        view, {side(batch.global), pixels(batch.global, crop)},
+        {side(batch.gram), pixels(batch.gram, crop)},
+        crops.gram_teacher_no_distortions ? Distortions::first : Distortions::both);
+  }
 }
 
 }  // namespace dino

@@ -36,8 +36,10 @@ class CropMaker {
             std::int64_t image, CropBatch& batch);
 
  private:
+  void make_crop(View const& view, std::int64_t crop, std::int64_t image, CropBatch& batch);
+
   Loader::Options options_;
-  std::vector<std::int64_t> crop_sizes_;
+  std::vector<std::int64_t> crop_sizes_;  ///< sides that crops are first cut at
   Augmenter augmenter_;
 };
 

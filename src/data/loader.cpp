@@ -132,6 +132,8 @@ void Loader::State::begin_micro_batch(std::unique_lock<std::mutex>& lock) {
   batch.first_position = batch.positions.empty() ? 0 : batch.positions.front();
   shape(batch.global, options.crops.global_size, 2, images);
   shape(batch.local, options.crops.local_size, options.crops.local_count, images);
+  auto const gram = options.crops.gram_teacher_crops_size;
+  shape(batch.gram, gram.value_or(0), gram ? 2 : 0, images);
   slot->batch = std::move(batch);
   slot->indices = std::move(part.indices);
   slot->unfinished = images;

@@ -23,6 +23,7 @@ struct CropBatch {
   std::int64_t first_position = 0;      ///< global sample position of image 0; the others follow
   std::vector<std::int64_t> positions;  ///< global sample positions step * batch_size + g, [images]
   CropGroup global, local;              ///< local.count may be 0
+  CropGroup gram;  ///< the global crops as the Gram teacher sees them; count 0: none
 };
 
 /// What this rank takes from each global batch: images [begin, end) of it, in equal micro-batches.

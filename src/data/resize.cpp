@@ -174,6 +174,15 @@ void Columns::assign(RgbView image) {
   transpose(image.pixels, std::ptrdiff_t{width_} * 3, height_, width_ * 3, bytes_.data(), stride_);
 }
 
+void Columns::assign(Planes const& picture) {
+  width_ = picture.width();
+  height_ = picture.height();
+  stride_ = row_stride(height_);
+  grow(bytes_, stride_ * width_ * 3 + row_vector);
+  for (int c = 0; c < 3; ++c)
+    transpose(picture.plane(c), width_, height_, width_, bytes_.data() + c * stride_, 3 * stride_);
+}
+
 void Resizer::resize(Columns const& source, CropBox box, Extents extents, CropBox window,
                      Interpolation interpolation, Flip flip, Planes& out) {
   horizontal_.compute(box.width, extents.width, window.left, window.width, interpolation);

@@ -50,6 +50,7 @@ class ResizeTaps {
 class Columns {
  public:
   void assign(RgbView image);
+  void assign(Planes const& picture);
   int width() const { return width_; }
   int height() const { return height_; }
   std::ptrdiff_t stride() const { return stride_; }
