@@ -41,7 +41,9 @@ void print_bytes(train::Plan const& plan) {
   row("gradients", plan.student.gradients);
   row("AdamW moments", plan.student.optimizer);
   row("teacher, float32 masters", plan.teacher.parameters);
-  row("gathered units", plan.student.working + plan.teacher.working);
+  if (plan.gram_teacher.parameters > 0)
+    row("Gram teacher, float32 masters", plan.gram_teacher.parameters);
+  row("gathered units", plan.student.working + plan.teacher.working + plan.gram_teacher.working);
   row("activations and logits", plan.activation_bytes);
   row("peak", plan.total_bytes());
 }

@@ -41,24 +41,34 @@ std::vector<HeldPart> held_parts(shard::ParameterStore<T> const& store, int unit
 template <class T>
 struct ArrayGroup {
   std::string path;
+  shard::ParameterStore<T> const* store;
   std::function<View<float, 1>(int unit)> values;
   bool trained_only = false;
 };
 
+constexpr char const* gram_group = "gram_teacher/";
+constexpr char const* gram_state = "loss/gram_teacher";
+
 template <class T>
 std::vector<ArrayGroup<T>> array_groups(TrainingStep<T>& step) {
+  auto const masters = [](std::string path, shard::ParameterStore<T>& store) {
+    return ArrayGroup<T>{std::move(path), &store, [&store](int u) { return store.master(u); }};
+  };
   auto& student = step.student().store;
-  auto& teacher = step.teacher().store;
-  return {{"student/", [&student](int u) { return student.master(u); }},
-          {"teacher/", [&teacher](int u) { return teacher.master(u); }},
-          {"optimizer/exp_avg/", [&student](int u) { return student.exp_avg(u); }, true},
-          {"optimizer/exp_avg_sq/", [&student](int u) { return student.exp_avg_sq(u); }, true}};
+  std::vector<ArrayGroup<T>> groups{
+      masters("student/", student),
+      masters("teacher/", step.teacher().store),
+      {"optimizer/exp_avg/", &student, [&student](int u) { return student.exp_avg(u); }, true},
+      {"optimizer/exp_avg_sq/", &student, [&student](int u) { return student.exp_avg_sq(u); },
+       true}};
+  if (auto* const gram = step.gram_teacher()) groups.push_back(masters(gram_group, *gram));
+  return groups;
 }
 
 /// Calls visit(array name, part, this rank's values of it) for every array of a group.
 template <class T>
-void for_each_array(shard::ParameterStore<T> const& store, ArrayGroup<T> const& group,
-                    auto const& visit) {
+void for_each_array(ArrayGroup<T> const& group, auto const& visit) {
+  auto const& store = *group.store;
   for (int unit = 0; unit < store.units(); ++unit) {
     for (auto const& part : held_parts(store, unit)) {
       auto const& spec = store.layout(unit).spec().parameters[part.parameter];
@@ -68,6 +78,17 @@ void for_each_array(shard::ParameterStore<T> const& store, ArrayGroup<T> const& 
             std::span<float>(values, static_cast<std::size_t>(part.count)));
     }
   }
+}
+
+/// Requests for every array of a group.
+template <class T>
+void request_arrays(ArrayGroup<T> const& group, std::vector<io::CheckpointRequest>& requests) {
+  for_each_array(group, [&](std::string name, HeldPart const& part, std::span<float> values) {
+    requests.push_back({.name = std::move(name),
+                        .shape = *part.shape,
+                        .offset = part.in_parameter,
+                        .values = values});
+  });
 }
 
 /// The share of a part that this rank writes: groups that hold the same part share the work.
@@ -114,10 +135,9 @@ template <class T>
 std::map<std::string, std::vector<std::int64_t>> expected_arrays(TrainingStep<T>& step) {
   std::map<std::string, std::vector<std::int64_t>> arrays;
   for (auto const& group : array_groups(step)) {
-    for_each_array(step.student().store, group,
-                   [&](std::string const& name, HeldPart const& part, std::span<float>) {
-                     arrays[name] = *part.shape;
-                   });
+    for_each_array(group, [&](std::string const& name, HeldPart const& part, std::span<float>) {
+      arrays[name] = *part.shape;
+    });
   }
   for (auto const& state : step.loss_state())
     arrays["loss/" + state.name] = {static_cast<std::int64_t>(state.values.size())};
@@ -125,11 +145,23 @@ std::map<std::string, std::vector<std::int64_t>> expected_arrays(TrainingStep<T>
   return arrays;
 }
 
+/// Whether a checkpoint holds a Gram teacher of its own. A run may get one on its way.
+bool has_gram_teacher(io::CheckpointSummary const& summary) {
+  return std::any_of(summary.arrays.begin(), summary.arrays.end(),
+                     [](auto const& array) { return array.name.starts_with(gram_group); });
+}
+
+bool belongs_to_gram_teacher(std::string const& array) {
+  return array.starts_with(gram_group) || array == gram_state;
+}
+
 /// \throws Error (usage) where the checkpoint cannot be continued by this configuration
 template <class T>
 void check_belongs(TrainingStep<T>& step, Config const& config, std::string const& path,
                    io::CheckpointSummary const& summary) {
-  auto const expected = expected_arrays(step);
+  auto expected = expected_arrays(step);
+  if (!has_gram_teacher(summary))
+    std::erase_if(expected, [](auto const& row) { return belongs_to_gram_teacher(row.first); });
   std::size_t found = 0;
   for (auto const& array : summary.arrays) {
     auto const it = expected.find(array.name);
@@ -166,19 +198,16 @@ template <class T>
 Progress load_checkpoint(TrainingStep<T>& step, Config const& config, std::string const& path) {
   auto const summary = io::read_checkpoint_summary(path);
   check_belongs(step, config, path, summary);
+  bool const gram = has_gram_teacher(summary);
   std::vector<io::CheckpointRequest> requests;
-  for (auto const& group : array_groups(step)) {
-    for_each_array(step.student().store, group,
-                   [&](std::string name, HeldPart const& part, std::span<float> values) {
-                     requests.push_back({.name = std::move(name),
-                                         .shape = *part.shape,
-                                         .offset = part.in_parameter,
-                                         .values = values});
-                   });
-  }
+  for (auto const& group : array_groups(step))
+    if (gram || !belongs_to_gram_teacher(group.path)) request_arrays(group, requests);
   io::read_checkpoint(path, requests);
-  for (auto& state : step.loss_state())
-    step.set_loss_state({state.name, io::read_checkpoint_array(path, "loss/" + state.name)});
+  for (auto& state : step.loss_state()) {
+    auto const name = "loss/" + state.name;
+    if (gram || !belongs_to_gram_teacher(name))
+      step.set_loss_state({state.name, io::read_checkpoint_array(path, name)});
+  }
   auto const steps = io::read_checkpoint_array(path, steps_array);
   for (std::size_t i = 0; i < steps.size(); ++i)
     step.optimizer().set_steps(i, static_cast<std::int64_t>(steps[i]));
@@ -207,11 +236,10 @@ void save_checkpoint(TrainingStep<T>& step, Config const& config, Progress const
   int const group_size = store.group().size();
   std::vector<io::CheckpointPart> parts;
   for (auto const& group : array_groups(step)) {
-    for_each_array(
-        store, group, [&](std::string name, HeldPart const& part, std::span<float> values) {
-          parts.push_back(written_share(std::move(name), part, values, world.rank() / group_size,
-                                        world.size() / group_size));
-        });
+    for_each_array(group, [&](std::string name, HeldPart const& part, std::span<float> values) {
+      parts.push_back(written_share(std::move(name), part, values, world.rank() / group_size,
+                                    world.size() / group_size));
+    });
   }
   auto const losses = step.loss_state();
   auto const steps = optimizer_steps(step.optimizer());
@@ -253,14 +281,7 @@ template <class T>
 void load_model(shard::ParameterStore<T>& store, std::string const& path,
                 std::string const& group) {
   std::vector<io::CheckpointRequest> requests;
-  ArrayGroup<T> const arrays{group + "/", [&](int u) { return store.master(u); }};
-  for_each_array(store, arrays,
-                 [&](std::string name, HeldPart const& part, std::span<float> values) {
-                   requests.push_back({.name = std::move(name),
-                                       .shape = *part.shape,
-                                       .offset = part.in_parameter,
-                                       .values = values});
-                 });
+  request_arrays<T>({group + "/", &store, [&](int u) { return store.master(u); }}, requests);
   io::read_checkpoint(path, requests);
   store.invalidate();
 }

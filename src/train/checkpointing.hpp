@@ -15,13 +15,15 @@ struct Progress {
   std::int64_t dataset_size = 0;  ///< images in the data set that the sample order runs through
 };
 
-/// Writes student, teacher, AdamW's moments and counts, centre and progress of `step` as
-/// `checkpoint_<step>.h5` in the run directory, moves latest.h5 and applies retention. Collective.
+/// Writes student, teacher, Gram teacher, AdamW's moments and counts, centre and progress of `step`
+/// as `checkpoint_<step>.h5` in the run directory, moves latest.h5 and applies retention.
+/// Collective.
 template <class T>
 void save_checkpoint(TrainingStep<T>& step, Config const& config, Progress const& progress);
 
 /// Loads the newest checkpoint of the run directory whose checksums hold; corrupt ones are named in
-/// a warning and passed over. Nothing where there is none. Collective.
+/// a warning and passed over. Nothing where there is none. A Gram teacher that the step has and the
+/// checkpoint has not stays as it is. Collective.
 /// \throws Error (usage) where it belongs to another model or batch size, (input) where all are
 /// corrupt
 template <class T>

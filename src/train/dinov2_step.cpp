@@ -7,38 +7,13 @@
 #include "base/error.hpp"
 #include "kernels/elementwise.hpp"
 #include "train/stopwatch.hpp"
+#include "train/token_rows.hpp"
 
 namespace dino::train {
 namespace {
 
 std::int64_t ibot_prototypes(ModelShape const& shape) {
   return shape.ibot_head ? shape.ibot_head->out_dim : shape.head.out_dim;
-}
-
-/// Rows of the packed tokens: class tokens of every image.
-void add_class_rows(TokenLayout const& layout, std::vector<std::int32_t>& rows) {
-  for (auto const& segment : layout.segments()) {
-    for (std::int64_t i = 0; i < segment.images; ++i)
-      rows.push_back(static_cast<std::int32_t>(segment.first_row + i * segment.tokens()));
-  }
-}
-
-/// Rows of the masked patches, which lie in the first segment.
-void add_masked_rows(TokenLayout const& layout, CollatedMasks const& masks,
-                     std::vector<std::int32_t>& rows) {
-  auto const& segment = layout.segments().front();
-  for (auto const index : masks.indices) {
-    auto const image = index / segment.patches();
-    rows.push_back(static_cast<std::int32_t>(segment.first_row + image * segment.tokens() +
-                                             segment.prefix + index % segment.patches()));
-  }
-}
-
-template <class U>
-View<U const, 1> to_space(Space const& space, Arena& arena, std::vector<U> const& values) {
-  auto const there = arena.take<U, 1>({static_cast<std::int64_t>(values.size())});
-  copy_to_space(space, there, std::span<U const>(values));
-  return there;
 }
 
 }  // namespace
@@ -56,12 +31,17 @@ DinoV2Step<T>::DinoV2Step(Space const& space, Communicator const& world,
       ibot_sinkhorn_(space, ibot_prototypes(shape), objective.sinkhorn_iterations),
       dino_center_(space, shape.head.out_dim, objective.center_momentum),
       ibot_center_(space, ibot_prototypes(shape), objective.center_momentum),
-      statistics_(space, shape.head.out_dim) {}
+      statistics_(space, shape.head.out_dim) {
+  if (objective.gram) gram_.emplace(space, groups_, strategy, shape.backbone, *objective.gram);
+}
 
 template <class T>
 void DinoV2Step<T>::accumulate(Arena& arena, StepBatchSource const& source,
                                StepSettings const& settings) {
   ArenaScope const scope(arena);
+  dino_local_weight_ = settings.dino_local_weight;
+  gram_weight_ = settings.gram_weight;
+  if (gram_ && gram_->teacher()) gram_->teacher()->before_step(teacher_.store, settings.iteration);
   std::vector<Work> work(static_cast<std::size_t>(source.micro_batches));
   for (auto& part : work) {
     part.batch = source.next();
@@ -73,12 +53,9 @@ void DinoV2Step<T>::accumulate(Arena& arena, StepBatchSource const& source,
     Stopwatch const watch(times_.loss);
     make_targets(arena, work, settings.teacher_temperature);
   }
-  bool const ahead = work.size() > 1 && objective_.koleo_weight != 0;
-  if (ahead) koleo_ahead(arena, work);
-  for (auto& part : work) {
-    student_pass(arena, part, settings, ahead,
-                 &part == &work.back() ? StoreLast::yes : StoreLast::no);
-  }
+  if (needs_all_features(work)) run_ahead(arena, work, settings);
+  for (auto& part : work)
+    student_pass(arena, part, settings, &part == &work.back() ? StoreLast::yes : StoreLast::no);
 }
 
 /// Row lists and masks in the space's memory, and room for the targets.
@@ -91,11 +68,20 @@ void DinoV2Step<T>::prepare(Arena& arena, Work& work) {
   if (with_ibot() && views.masks != nullptr) {
     auto const& masks = *views.masks;
     work.masked = static_cast<std::int64_t>(masks.indices.size());
-    add_masked_rows(layout, masks, rows);
+    add_patch_rows(layout, std::span<std::int64_t const>(masks.indices), rows);
     work.mask_weights = to_space(space_, arena, masks.weights);
     auto const patches = layout.segments().front().patches();
     work.masks =
         to_space(space_, arena, masks.masks).template reshaped<2>({work.globals(), patches});
+  }
+  if (with_gram()) {
+    auto const& segment = layout.segments().front();
+    work.patches = gram_->patches(arena, {segment.grid_height, segment.grid_width}, work.globals(),
+                                  with_ibot() ? views.masks : nullptr);
+    if (gram_->ema_teacher()) {
+      add_patch_rows(layout, work.other_patches(), rows);
+      work.gram_targets = arena.take<float, 2>({gram_->count(work.patches), dim()});
+    }
   }
   work.rows = to_space(space_, arena, rows);
   work.dino_targets = arena.take<float, 2>({work.globals(), dino_center_.prototypes()});
@@ -120,6 +106,9 @@ void DinoV2Step<T>::teacher_pass(Arena& arena, Work& work) {
     head(teacher_.head, 0, work.globals(), work.dino_targets);
     head(shared_head() ? teacher_.head : *teacher_.ibot_head, work.globals(),
          work.globals() + work.masked, work.ibot_targets);
+    if (with_gram() && gram_->ema_teacher())
+      gram_->take(arena, work.patches, features.rows(work.globals(), features.extent(0)),
+                  work.gram_targets);
   }
   if (!observer_) return;
   work.teacher_dino = arena.take<float, 2>(work.dino_targets.extents());
@@ -175,7 +164,7 @@ template <class T>
 void DinoV2Step<T>::koleo(Arena& arena, View<float const, 2> features, std::int64_t images,
                           std::int64_t first, View<float, 2> gradient) {
   KoleoSettings const settings{.group_size = objective_.koleo_group,
-                               .topk = 1,
+                               .topk = objective_.koleo_topk,
                                .global_batch = global_batch_,
                                .loss_weight = objective_.koleo_weight};
   for (std::int64_t crop = 0; crop < 2; ++crop) {
@@ -192,78 +181,30 @@ std::vector<ImageView> DinoV2Step<T>::student_images(Work const& work) const {
   return images;
 }
 
-/// The features of all micro-batches, for KoLeo's gradient with respect to each of them.
-template <class T>
-void DinoV2Step<T>::koleo_ahead(Arena& arena, std::vector<Work>& work) {
-  auto const dim = student_.backbone.shape().embed_dim;
-  std::int64_t images = 0;
-  for (auto& part : work) {
-    part.koleo_gradient = arena.take<float, 2>({part.globals(), dim});
-    images += part.views().images;
-  }
-  ArenaScope const scope(arena);
-  auto const features = arena.take<float, 2>({2 * images, dim});
-  auto const gradient = arena.take<float, 2>({2 * images, dim});
-  // Crop-major over the whole share of this rank.
-  auto const for_each_piece = [&](auto const& visit) {
-    std::int64_t before = 0;
-    for (auto& part : work) {
-      auto const b = part.views().images;
-      for (std::int64_t crop = 0; crop < 2; ++crop)
-        visit(part, crop * b, b, crop * images + before);
-      before += b;
-    }
-  };
-  std::vector<View<float const, 2>> kept;
-  for (auto& part : work) {
-    Stopwatch const watch(times_.student_forward);
-    auto const own = arena.take<float, 2>({part.globals(), dim});
-    ArenaScope const pass(arena);
-    auto const all = student_images(part);
-    std::vector<MaskView> masks(all.size());
-    masks.front() = part.masks;
-    auto& backbone = student_.backbone;
-    auto const tokens = backbone.forward(arena, all, part.views().drop_path, Keep::no, masks);
-    auto const rows = part.rows.rows(0, part.globals());
-    auto const cls = backbone.normalize(arena, backbone.gather_rows(arena, tokens, rows), Keep::no);
-    run(space_, Cast<T, float>{.x = cls.flat(), .y = own.flat()});
-    kept.push_back(own);
-  }
-  std::size_t next = 0;
-  for_each_piece([&](Work&, std::int64_t from, std::int64_t b, std::int64_t to) {
-    run(space_, Cast<float, float>{.x = kept[next / 2].rows(from, from + b).flat(),
-                                   .y = features.rows(to, to + b).flat()});
-    ++next;
-  });
-  Stopwatch const watch(times_.loss);
-  koleo(arena, features, images, work.front().views().first, gradient);
-  for_each_piece([&](Work& part, std::int64_t from, std::int64_t b, std::int64_t to) {
-    run(space_, Cast<float, float>{.x = gradient.rows(to, to + b).flat(),
-                                   .y = part.koleo_gradient.rows(from, from + b).flat()});
-  });
-}
-
 template <class T>
 View<std::int32_t const, 1> DinoV2Step<T>::student_rows(Arena& arena, Work const& work,
                                                         TokenLayout const& layout) {
   std::vector<std::int32_t> rows;
   add_class_rows(layout, rows);
-  if (work.masked > 0) add_masked_rows(layout, *work.views().masks, rows);
+  if (work.masked > 0)
+    add_patch_rows(layout, std::span<std::int64_t const>(work.views().masks->indices), rows);
+  if (with_gram()) add_patch_rows(layout, work.other_patches(), rows);
   return to_space(space_, arena, rows);
 }
 
 template <class T>
 DinoV2Settings DinoV2Step<T>::dino_settings(Work const& work, StepSettings const& settings) const {
-  return {.pairs = CropPairs::v2(objective_.local_crops),
+  return {.pairs = objective_.pairs,
           .images = work.views().images,
           .global_batch = global_batch_,
           .student_temperature = settings.student_temperature,
-          .loss_weight = objective_.dino_weight};
+          .loss_weight = objective_.dino_weight,
+          .local_weight = settings.dino_local_weight};
 }
 
 template <class T>
 void DinoV2Step<T>::student_pass(Arena& arena, Work& work, StepSettings const& settings,
-                                 bool koleo_done, StoreLast last) {
+                                 StoreLast last) {
   ArenaScope const scope(arena);
   auto& backbone = student_.backbone;
   auto const images = student_images(work);
@@ -318,17 +259,12 @@ void DinoV2Step<T>::student_pass(Arena& arena, Work& work, StepSettings const& s
     auto const d = student_.head.backward(arena, ddino, last);
     run(space_, Cast<T, T>{.x = d.flat(), .y = dfeatures.rows(0, d.extent(0)).flat()});
   }
-  if (objective_.koleo_weight != 0) {
+  {
     Stopwatch const watch(times_.loss);
-    ArenaScope const inner(arena);
-    auto const dim = backbone.shape().embed_dim;
-    auto gradient = work.koleo_gradient;
-    if (!koleo_done) {
-      gradient = arena.take<float, 2>({work.globals(), dim});
-      koleo(arena, as_float(arena, features.rows(0, work.globals())), work.views().images,
-            work.views().first, gradient);
-    }
-    add_float(arena, gradient, dfeatures.rows(0, work.globals()));
+    add_koleo(arena, work, features, dfeatures);
+    auto const patches = [&](View<T, 2> of) { return of.rows(classes, of.extent(0)); };
+    run(space_, Fill<T>{.y = dfeatures.rows(count, dfeatures.extent(0)).flat()});
+    add_gram(arena, work, patches(features), patches(dfeatures), settings.gram_weight);
   }
   Stopwatch const watch(times_.backward);
   backbone.normalize_backward(dfeatures, dfeatures, last);
@@ -337,13 +273,22 @@ void DinoV2Step<T>::student_pass(Arena& arena, Work& work, StepSettings const& s
 
 template <class T>
 auto DinoV2Step<T>::local_terms() const -> std::vector<Term> {
-  auto const pairs = CropPairs::v2(objective_.local_crops);
+  bool const means = objective_.scale == TermScale::mean;
   auto const dino = dino_loss_.local_terms();
-  auto const total = static_cast<double>(pairs.total());
-  return {{"dino_local_crops_loss", dino.local / total, objective_.dino_weight},
-          {"dino_global_crops_loss", dino.global / total, objective_.dino_weight},
-          {"koleo_loss", koleo_loss_.local_loss(), objective_.koleo_weight},
-          {"ibot_loss", ibot_loss_.local_loss(), objective_.ibot_weight}};
+  auto const total = static_cast<double>(objective_.pairs.total());
+  // A sum over pairs, reported divided by `pairs` where that is no 0.
+  auto const pairs_term = [&](char const* name, double sum, std::int64_t pairs, double weight) {
+    double const divisor = means && pairs > 0 ? static_cast<double>(pairs) : total;
+    return Term{name, sum / divisor, objective_.dino_weight * weight * divisor / total};
+  };
+  double const crops = means ? 2 : 1;  // over which KoLeo is the mean
+  std::vector<Term> terms{
+      pairs_term("dino_local_crops_loss", dino.local, objective_.pairs.local, dino_local_weight_),
+      pairs_term("dino_global_crops_loss", dino.global, objective_.pairs.global, 1),
+      {"koleo_loss", koleo_loss_.local_loss() / crops, crops * objective_.koleo_weight},
+      {"ibot_loss", ibot_loss_.local_loss(), objective_.ibot_weight}};
+  if (gram_) terms.push_back({"gram_loss", gram_->local_loss(), gram_weight_});
+  return terms;
 }
 
 template <class T>
@@ -354,6 +299,7 @@ void DinoV2Step<T>::begin_losses() {
   dino_center_.begin_step();
   ibot_center_.begin_step();
   statistics_.begin_step();
+  if (gram_) gram_->begin_step();
 }
 
 template <class T>
@@ -371,11 +317,13 @@ std::vector<LossState> DinoV2Step<T>::loss_state() const {
     state.push_back({"center", dino_center_.center()});
   if (with_ibot() && objective_.ibot_centering == Centering::centering)
     state.push_back({"ibot_center", ibot_center_.center()});
+  if (gram_ && gram_->teacher()) state.push_back({"gram_teacher", gram_->teacher()->state()});
   return state;
 }
 
 template <class T>
 void DinoV2Step<T>::set_loss_state(LossState const& state) {
+  if (state.name == "gram_teacher") return gram_->teacher()->set_state(state.values);
   (state.name == "center" ? dino_center_ : ibot_center_).set_center(state.values);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "objective/dino_v2_loss.hpp"
@@ -10,6 +11,7 @@
 #include "objective/sinkhorn_knopp.hpp"
 #include "objective/softmax_centering.hpp"
 #include "objective/target_statistics.hpp"
+#include "train/gram_term.hpp"
 #include "train/training_step.hpp"
 
 namespace dino::train {
@@ -17,21 +19,31 @@ namespace dino::train {
 /// How teacher logits become targets.
 enum class Centering { centering, sinkhorn_knopp };
 
-/// The objective of DINOv2. Source: method.md 3.2 to 3.9.
+/// What is reported of the terms; the objective is the same.
+enum class TermScale {
+  share,  ///< of DINO's terms their shares of the objective, of KoLeo the sum over crops (DINOv2)
+  mean,   ///< means over each term's own pairs or crops (DINOv3)
+};
+
+/// The objective of DINOv2, or of DINOv3. Source: method.md 3.2 to 3.9.
 struct DinoV2Objective {
   double dino_weight = 1, ibot_weight = 1;  ///< 0: the term is left out
   double koleo_weight = 0.1;
   std::optional<std::int64_t> koleo_group;  ///< samples; unset: the global batch
+  std::int64_t koleo_topk = 1;              ///< neighbours of each sample
   Centering dino_centering = Centering::centering, ibot_centering = Centering::centering;
   double center_momentum = 0.9;
   int sinkhorn_iterations = 3;
-  std::int64_t local_crops = 8;
+  CropPairs pairs = CropPairs::v2(8);
+  TermScale scale = TermScale::share;
+  std::optional<GramObjective> gram = {};  ///< unset: no Gram term
 };
 
-/// The step of DINOv2: DINO on class tokens, iBOT on masked patches, KoLeo on class features, all
-/// over the global batch. Sinkhorn-Knopp's targets need the teacher's logits of the whole step, so
-/// the teacher runs over all micro-batches first; KoLeo's neighbours need all features, so with
-/// several micro-batches the student's backbone runs once more for them.
+/// The step of DINOv2 and DINOv3: DINO on class tokens, iBOT on masked patches, KoLeo on class
+/// features, in DINOv3 Gram on patch features, all over the global batch. Sinkhorn-Knopp's targets
+/// need the teacher's logits of the whole step, so the teacher runs over all micro-batches first;
+/// KoLeo's neighbours and Gram matrices of the whole batch need all features, so with several
+/// micro-batches the student's backbone runs once more for them.
 template <class T>
 class DinoV2Step : public TrainingStep<T> {
  public:
@@ -44,6 +56,9 @@ class DinoV2Step : public TrainingStep<T> {
 
   std::vector<LossState> loss_state() const override;
   void set_loss_state(LossState const& state) override;
+  shard::ParameterStore<T>* gram_teacher() override;
+  /// Updates of the Gram teacher so far.
+  std::int64_t gram_updates() const;
 
   /// What one micro-batch computed, for comparing with golden numbers. Rows: class tokens of global
   /// crops, of local crops, then (with a shared head) masked patches.
@@ -56,7 +71,7 @@ class DinoV2Step : public TrainingStep<T> {
  private:
   using Base = TrainingStep<T>;
   using Base::space_, Base::world_, Base::global_batch_, Base::times_, Base::student_,
-      Base::teacher_, Base::spread_;
+      Base::teacher_, Base::spread_, Base::groups_;
   using typename Base::StoreLast;
   using typename Base::Term;
 
@@ -69,24 +84,42 @@ class DinoV2Step : public TrainingStep<T> {
     View<std::uint8_t const, 2> masks;  ///< [2 b, N]
     View<float, 2> dino_targets;        ///< [2 b, K]: logits, then targets
     View<float, 2> ibot_targets;        ///< [M, K']
-    View<float, 2> teacher_dino, teacher_ibot;  ///< copies of the logits, for the observer only
-    View<float, 2> koleo_gradient;              ///< [2 b, D]
+    View<float, 2> teacher_dino, teacher_ibot;   ///< copies of the logits, for the observer only
+    View<float, 2> koleo_gradient;               ///< [2 b, D]
+    GramPatches patches;                         ///< where there is a Gram term
+    View<float, 2> gram_targets, gram_gradient;  ///< [n, D] in the order of the Gram loss
     CropViews const& views() const { return batch.views; }
     std::int64_t globals() const { return 2 * batch.views.images; }
+    /// Those that are not masked, where there is a Gram term.
+    std::span<std::int32_t const> other_patches() const {
+      return std::span(patches.order).subspan(static_cast<std::size_t>(patches.masked));
+    }
   };
 
   bool shared_head() const { return !student_.ibot_head.has_value(); }
   bool with_ibot() const { return objective_.ibot_weight != 0; }
+  std::int64_t dim() const { return student_.backbone.shape().embed_dim; }
   void prepare(Arena& arena, Work& work);
   void teacher_pass(Arena& arena, Work& work);
   void make_targets(Arena& arena, std::vector<Work>& work, double temperature);
   void targets_of(Arena& arena, Centering how, SinkhornKnopp& sinkhorn, SoftmaxCentering& centering,
                   std::vector<View<float, 2>> const& parts, double temperature);
-  void koleo_ahead(Arena& arena, std::vector<Work>& work);
+  bool with_gram() const { return gram_ && gram_->active(); }
+  bool gram_of_batch() const { return with_gram() && gram_->level() == GramLevel::batch; }
+  bool needs_all_features(std::vector<Work> const& work) const;
+  void run_ahead(Arena& arena, std::vector<Work>& work, StepSettings const& settings);
+  View<T, 2> features_ahead(Arena& arena, Work& work);
+  void koleo_ahead(Arena& arena, std::vector<Work>& work,
+                   std::vector<View<float, 2>> const& class_features);
+  void gram_ahead(Arena& arena, std::vector<Work>& work, View<float const, 2> student,
+                  View<float const, 2> targets, double weight);
   void koleo(Arena& arena, View<float const, 2> features, std::int64_t images, std::int64_t first,
              View<float, 2> gradient);
-  void student_pass(Arena& arena, Work& work, StepSettings const& settings, bool koleo_done,
-                    StoreLast last);
+  void add_koleo(Arena& arena, Work& work, View<T, 2> features, View<T, 2> dfeatures);
+  void put_gram_targets(Arena& arena, Work const& work, View<float, 2> out);
+  void add_gram(Arena& arena, Work& work, View<T const, 2> features, View<T, 2> dfeatures,
+                double weight);
+  void student_pass(Arena& arena, Work& work, StepSettings const& settings, StoreLast last);
   View<std::int32_t const, 1> student_rows(Arena& arena, Work const& work,
                                            TokenLayout const& layout);
   std::vector<ImageView> student_images(Work const& work) const;
@@ -97,6 +130,7 @@ class DinoV2Step : public TrainingStep<T> {
   std::vector<Term> local_terms() const override;
   void begin_losses() override;
   TeacherStatistics finish_losses() override;
+  void after_teacher_update(StepSettings const& settings) override;
 
   DinoV2Objective objective_;
   DinoV2Loss dino_loss_;
@@ -105,6 +139,8 @@ class DinoV2Step : public TrainingStep<T> {
   SinkhornKnopp dino_sinkhorn_, ibot_sinkhorn_;
   SoftmaxCentering dino_center_, ibot_center_;
   TargetStatistics statistics_;
+  std::optional<GramTerm<T>> gram_;
+  double dino_local_weight_ = 1, gram_weight_ = 0;  ///< of this step
   std::function<void(Seen const&)> observer_;
 };
 

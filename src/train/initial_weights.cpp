@@ -126,26 +126,52 @@ bool has_group(Arrays const& arrays, std::string const& group) {
   return it != arrays.end() && it->first.starts_with(group + "backbone.");
 }
 
+/// The arrays of a checkpoint that is known to be good, and the models that it holds a backbone of.
+struct Source {
+  Arrays arrays;
+  std::string student = "student/", teacher = "teacher/";  ///< equal where there is one only
+};
+
+template <class T>
+Source open_source(TrainingStep<T>& step, std::string const& path) {
+  if (auto const fault = io::find_checkpoint_fault(step.world(), path))
+    fail(ExitCode::input, "cannot start from the checkpoint: {}", *fault);
+  Source source;
+  for (auto const& array : io::read_checkpoint_summary(path).arrays)
+    source.arrays[array.name] = array.shape;
+  if (!has_group(source.arrays, source.student)) source.student = source.teacher;
+  if (!has_group(source.arrays, source.teacher)) source.teacher = source.student;
+  require(has_group(source.arrays, source.student), ExitCode::usage,
+          "'{}' holds no backbone (neither student/ nor teacher/)", path);
+  return source;
+}
+
 }  // namespace
 
 template <class T>
 InitialWeights load_initial_weights(TrainingStep<T>& step, std::string const& path) {
-  if (auto const fault = io::find_checkpoint_fault(step.world(), path))
-    fail(ExitCode::input, "cannot start from the checkpoint: {}", *fault);
-  Arrays arrays;
-  for (auto const& array : io::read_checkpoint_summary(path).arrays)
-    arrays[array.name] = array.shape;
-  std::string student = "student/", teacher = "teacher/";
-  if (!has_group(arrays, student)) student = teacher;
-  if (!has_group(arrays, teacher)) teacher = student;
-  require(has_group(arrays, student), ExitCode::usage,
-          "'{}' holds no backbone (neither student/ nor teacher/)", path);
-  auto const out = Filler<T>(step.student().store, path, student, arrays).fill();
-  Filler<T>(step.teacher().store, path, teacher, arrays).fill();
+  auto const source = open_source(step, path);
+  auto const out = Filler<T>(step.student().store, path, source.student, source.arrays).fill();
+  Filler<T>(step.teacher().store, path, source.teacher, source.arrays).fill();
   return out;
+}
+
+template <class T>
+bool load_gram_teacher(TrainingStep<T>& step, std::string const& path) {
+  auto* const store = step.gram_teacher();
+  for (auto const& state : step.loss_state()) {
+    if (store == nullptr || state.name != "gram_teacher" || state.values.at(0) != 0) continue;
+    auto const source = open_source(step, path);
+    Filler<T>(*store, path, source.teacher, source.arrays).fill();
+    step.set_loss_state({state.name, {1, 0}});
+    return true;
+  }
+  return false;
 }
 
 template InitialWeights load_initial_weights(TrainingStep<float>&, std::string const&);
 template InitialWeights load_initial_weights(TrainingStep<bfloat16>&, std::string const&);
+template bool load_gram_teacher(TrainingStep<float>&, std::string const&);
+template bool load_gram_teacher(TrainingStep<bfloat16>&, std::string const&);
 
 }  // namespace dino::train

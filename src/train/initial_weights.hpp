@@ -20,4 +20,10 @@ struct InitialWeights {
 template <class T>
 InitialWeights load_initial_weights(TrainingStep<T>& step, std::string const& path);
 
+/// Gives a Gram teacher that has no weights yet the backbone of a checkpoint's teacher (or of its
+/// student, where there is no teacher). Collective. \return whether it did
+/// \throws Error (usage) where the backbone does not fit, (input) where the file is damaged
+template <class T>
+bool load_gram_teacher(TrainingStep<T>& step, std::string const& path);
+
 }  // namespace dino::train

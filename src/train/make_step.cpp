@@ -13,24 +13,62 @@ Centering centering_of(std::string const& name) {
   return name == "sinkhorn_knopp" ? Centering::sinkhorn_knopp : Centering::centering;
 }
 
+GramNegatives negatives_of(config::Gram const& gram) {
+  if (gram.remove_neg) return GramNegatives::removed;
+  return gram.remove_only_teacher_neg ? GramNegatives::removed_of_teacher : GramNegatives::kept;
+}
+
+GramTokens tokens_of(std::string const& name) {
+  if (name == "masked") return GramTokens::masked;
+  return name == "unmasked" ? GramTokens::unmasked : GramTokens::all;
+}
+
+GramObjective gram_objective(config::Gram const& gram) {
+  bool const cubic = gram.global_teacher_resize_method == "bicubic";
+  return {.ema_teacher = gram.ema_teacher,
+          .life_cycle = {.load_before = gram.it_load_ema_teacher,
+                         .repeated = gram.rep_update,
+                         .frequency = gram.update_frequency,
+                         .first = gram.it_first_update,
+                         .most = gram.max_updates},
+          .loss = {.normalized = gram.normalized, .negatives = negatives_of(gram)},
+          .level = gram.img_level ? GramLevel::image : GramLevel::batch,
+          .tokens = tokens_of(gram.tokens_used),
+          .resize = {.filter = cubic ? ResampleFilter::bicubic : ResampleFilter::bilinear,
+                     .antialias = gram.global_teacher_resize_antialias}};
+}
+
+/// What DINOv2 and DINOv3 share, then what DINOv3 does otherwise.
 DinoV2Objective v2_objective(Config const& config) {
-  return {.dino_weight = config.dino.loss_weight,
-          .ibot_weight = config.ibot.loss_weight,
-          .koleo_weight = config.koleo.loss_weight,
-          .koleo_group = config.koleo.group_size,
-          .dino_centering = centering_of(config.dino.centering),
-          .ibot_centering = centering_of(config.ibot.centering),
-          .center_momentum = config.dino.center_momentum,
-          .sinkhorn_iterations = static_cast<int>(config.dino.sinkhorn_iterations),
-          .local_crops = config.crops.local_count};
+  DinoV2Objective objective{
+      .dino_weight = config.dino.loss_weight,
+      .ibot_weight = config.ibot.loss_weight,
+      .koleo_weight = config.koleo.loss_weight,
+      .koleo_group = config.koleo.group_size,
+      .koleo_topk = config.koleo.topk,
+      .dino_centering = centering_of(config.dino.centering),
+      .ibot_centering = centering_of(config.ibot.centering),
+      .center_momentum = config.dino.center_momentum,
+      .sinkhorn_iterations = static_cast<int>(config.dino.sinkhorn_iterations),
+      .pairs = CropPairs::v2(config.crops.local_count)};
+  if (config.method == "dinov2") return objective;
+  objective.pairs =
+      CropPairs::v3(config.crops.local_count,
+                    config.dino.global_ignore_diagonal ? CropPairing::different : CropPairing::all);
+  objective.scale = TermScale::mean;
+  objective.dino_centering = objective.ibot_centering = Centering::sinkhorn_knopp;
+  if (config.gram.use_loss) objective.gram = gram_objective(config.gram);
+  return objective;
 }
 
 optim::ParameterRules v2_rules(Config const& config, ModelShape const& shape) {
-  return {.layers = optim::LayerwiseDecay{.rules = optim::GroupRules::v2,
-                                          .depth = shape.backbone.depth,
-                                          .decay = config.optim.layerwise_decay,
-                                          .patch_embed = config.optim.patch_embed_lr_mult},
-          .clipping = optim::Clipping::module};
+  bool const v2 = config.method == "dinov2";
+  return {
+      .layers = optim::LayerwiseDecay{.rules = v2 ? optim::GroupRules::v2 : optim::GroupRules::v3,
+                                      .depth = shape.backbone.depth,
+                                      .decay = config.optim.layerwise_decay,
+                                      .patch_embed = config.optim.patch_embed_lr_mult},
+      .clipping = optim::Clipping::module};
 }
 
 /// A micro-batch of a dry run: extents without values, and the longest lists of masked patches.
@@ -45,6 +83,7 @@ StepBatch dry_batch(Config const& config, ModelShape const& shape, std::int64_t 
   views.global = fake(2, config.crops.global_size);
   auto const local = config.crops.local_count;
   if (local > 0) views.local = fake(local, config.crops.local_size);
+  if (auto const gram = config.crops.gram_teacher_crops_size) views.gram = fake(2, *gram);
   if (config.student.drop_path_rate > 0) {
     views.drop_path = {reinterpret_cast<float const*>(Arena::alignment),
                        {2 * shape.backbone.depth, (2 + local) * images}};
@@ -68,22 +107,26 @@ template <class T>
 std::unique_ptr<TrainingStep<T>> make_step(Space const& space, Communicator const& world,
                                            shard::Strategy const& strategy, Config const& config) {
   auto const shape = model_shape(config);
-  if (config.method == "dinov2") {
-    return std::make_unique<DinoV2Step<T>>(space, world, strategy, shape, v2_rules(config, shape),
-                                           v2_objective(config));
+  if (config.method == "dinov1") {
+    return std::make_unique<DinoStep<T>>(space, world, strategy, shape,
+                                         config.dino.center_momentum);
   }
-  return std::make_unique<DinoStep<T>>(space, world, strategy, shape, config.dino.center_momentum);
+  return std::make_unique<DinoV2Step<T>>(space, world, strategy, shape, v2_rules(config, shape),
+                                         v2_objective(config));
 }
 
 std::optional<MaskMaker> make_masks(Config const& config) {
   if (config.method == "dinov1" || config.ibot.loss_weight == 0) return std::nullopt;
   auto const size = static_cast<int>(config.crops.global_size);
   auto const patch = static_cast<int>(config.student.patch_size);
-  MaskSettings const settings{.grid_h = size / patch,
-                              .grid_w = size / patch,
-                              .max_block = largest_block(size, patch),
-                              .sample_probability = config.ibot.mask_sample_probability,
-                              .ratio = config.ibot.mask_ratio};
+  MaskSettings const settings{
+      .grid_h = size / patch,
+      .grid_w = size / patch,
+      .max_block = largest_block(size, patch),
+      .sample_probability = config.ibot.mask_sample_probability,
+      .ratio = config.ibot.mask_ratio,
+      .completion = config.method == "dinov3" ? MaskCompletion::exact : MaskCompletion::none,
+      .circular_shift = config.ibot.mask_random_circular_shift};
   settings.validate();
   return MaskMaker(settings, config.data.batch_size, static_cast<std::uint64_t>(config.run.seed));
 }

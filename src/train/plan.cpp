@@ -29,17 +29,19 @@ double padded_size(shard::ParameterStore<T> const& store) {
   return size;
 }
 
-/// Bytes that move between ranks in one step. A unit is gathered for the teacher's pass, and for
+/// Bytes that move between ranks in one step. A unit is gathered for each teacher's pass, and for
 /// the student's forward and backward unless it stays; its gradient is reduced in float32.
 template <class T>
-void add_traffic(Plan& plan, shard::ParameterStore<T> const& store,
-                 shard::Strategy const& strategy) {
-  auto const size = padded_size(store);
+void add_traffic(Plan& plan, TrainingStep<T>& step, shard::Strategy const& strategy) {
+  auto const size = padded_size(step.student().store);
+  auto const* const gram = step.gram_teacher();
+  auto const gram_size = gram == nullptr ? 0.0 : padded_size(*gram);
   auto const group = static_cast<double>(strategy.group_size);
   auto const away = (group - 1) / group;  // what the other ranks of the group hold
   auto const passes = static_cast<double>(plan.micro_batches);
   auto const student = strategy.reshard_after_forward ? 2 * passes : 1;
-  plan.gather_bytes = away * size * static_cast<double>(sizeof(T)) * (student + passes);
+  plan.gather_bytes =
+      away * static_cast<double>(sizeof(T)) * (size * (student + passes) + gram_size * passes);
   plan.reduce_bytes = away * size * 4 * passes;
   auto const replicas = static_cast<double>(plan.ranks) / group;
   plan.reduce_bytes += 2 * (replicas - 1) / replicas * size / group * 4;
@@ -54,19 +56,20 @@ Plan plan_in(Config const& config, int ranks) {
             .parameters = count_parameters(model_shape(config)),
             .student = step->student().store.bytes(),
             .teacher = step->teacher().store.bytes()};
+  if (auto const* const gram = step->gram_teacher()) plan.gram_teacher = gram->bytes();
   plan.images = largest_micro_batch(ranks, config.data.batch_size, config.run.micro_batch);
   plan.micro_batches = micro_batches(ranks, config.data.batch_size, config.run.micro_batch);
   auto const cost = step_cost<T>(config, plan.images, plan.micro_batches);
   plan.activation_bytes = cost.arena_bytes;
   plan.matrix_flops = cost.matrix_flops;
-  add_traffic(plan, step->student().store, strategy);
+  add_traffic(plan, *step, strategy);
   return plan;
 }
 
 }  // namespace
 
 std::int64_t Plan::total_bytes() const {
-  return bytes_of(student) + bytes_of(teacher) + activation_bytes;
+  return bytes_of(student) + bytes_of(teacher) + bytes_of(gram_teacher) + activation_bytes;
 }
 
 Plan make_plan(Config const& config, int ranks) {

@@ -15,6 +15,7 @@ struct Plan {
   int ranks = 1;
   std::map<std::string, std::int64_t> parameters;  ///< of the student: backbone, head, …
   shard::StoreBytes student, teacher;
+  shard::StoreBytes gram_teacher;     ///< of its own, where there is one
   std::int64_t activation_bytes = 0;  ///< the arena: activations, logits and scratch
   std::int64_t images = 0;            ///< of a micro-batch
   std::int64_t micro_batches = 1;

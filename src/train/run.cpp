@@ -156,6 +156,9 @@ void Run<T>::resume() {
     step_->initialize(static_cast<std::uint64_t>(config_.run.seed));
     if (!config_.run.start_from.empty()) start_from_weights();
   }
+  auto const& gram = config_.gram.ckpt;
+  if (!gram.empty() && load_gram_teacher(*step_, gram) && chief())
+    log::info("the Gram teacher is that of '{}'", gram);
   progress_.dataset_size = shards_.size();
   on_rank_zero(world_,
                [&] { metrics_.emplace(config_.run.dir + "/metrics.h5", progress_.step + 1); });
@@ -271,6 +274,10 @@ void Run<T>::record(StepSettings const& settings, StepResult const& result) {
                  {"data_wait_share", rate_.wait_share()},
                  {"images_skipped", static_cast<double>(loader_->images_skipped())},
                  {"steps_skipped", static_cast<double>(faults_)}});
+  if (config_.method == "dinov3") {
+    values.insert({{"dino_local_loss_weight", settings.dino_local_weight},
+                   {"gram_loss_weight", config_.gram.use_loss ? settings.gram_weight : 0.0}});
+  }
   metrics_->append_step(progress_.step, values);
 }
 

@@ -45,6 +45,7 @@ CropViews crop_views(HostBatch const& batch, std::int64_t depth, std::int64_t gl
                   .drop_path = {},
                   .masks = batch.masks.masks.empty() ? nullptr : &batch.masks};
   if (crops.local.count > 0) views.local = images(crops.local);
+  if (crops.gram.count > 0) views.gram = images(crops.gram);
   if (!batch.drop_path.empty()) {
     views.drop_path = {batch.drop_path.data(),
                        {2 * depth, (crops.global.count + crops.local.count) * crops.images}};

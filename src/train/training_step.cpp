@@ -103,6 +103,7 @@ void TrainingStep<T>::update(StepSettings const& settings, std::vector<double> c
                   norms);
   if (settings.heads_only) return;
   optim::update_teacher(space_, teacher_.store, student_.store, settings.momentum);
+  after_teacher_update(settings);
 }
 
 template <class T>

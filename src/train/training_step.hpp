@@ -25,6 +25,7 @@ struct CropViews {
   std::int64_t first = 0;  ///< image 0's place in the global batch
   ImageView global;        ///< [2 images, 3, S, S]
   ImageView local;         ///< [L images, 3, s, s], or empty
+  ImageView gram = {};     ///< [2 images, 3, g, g], what the Gram teacher sees; empty: global
   /// Factor of each residual branch of the student, on the host: [2 depth, crops * images]; empty:
   /// no drop path.
   View<float const, 2> drop_path;
@@ -53,6 +54,9 @@ struct StepSettings {
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
   std::optional<double> last_layer_lr = {};  ///< unset: lr
   bool heads_only = false;                   ///< backbone and teacher stay as they are
+  double dino_local_weight = 1;              ///< α of method.md 3.3 (v3)
+  double gram_weight = 0;                    ///< β of method.md 3.8 (v3)
+  std::int64_t iteration = 0;                ///< of the schedules, from 0
 };
 
 struct StepResult {
@@ -111,6 +115,9 @@ class TrainingStep {
   virtual std::vector<LossState> loss_state() const = 0;
   virtual void set_loss_state(LossState const& state) = 0;
 
+  /// The backbone of a Gram teacher of its own; null: there is none.
+  virtual shard::ParameterStore<T>* gram_teacher() { return nullptr; }
+
   DinoModel<T>& student() { return student_; }
   DinoModel<T>& teacher() { return teacher_; }
   optim::AdamW<T>& optimizer() { return optimizer_; }
@@ -125,6 +132,8 @@ class TrainingStep {
   };
   virtual std::vector<Term> local_terms() const = 0;
   virtual void begin_losses() = 0;
+  /// After the EMA of the teacher; not where the backbone stays as it is.
+  virtual void after_teacher_update(StepSettings const&) {}
   /// After the update: centres and statistics.
   virtual TeacherStatistics finish_losses() = 0;
 
@@ -140,9 +149,8 @@ class TrainingStep {
                                         std::vector<double> const& norms) const;
   void update(StepSettings const& settings, std::vector<double> const& norms);
 
-  shard::ShardGroups groups_;
-
  protected:
+  shard::ShardGroups groups_;
   DinoModel<T> student_, teacher_;
 
  private:

@@ -290,7 +290,7 @@ train::DinoV2Objective v2_objective(GoldenFile const& file) {
           .ibot_centering = centering,
           .center_momentum = file.real("center_momentum", 0.9),
           .sinkhorn_iterations = static_cast<int>(file.integer("sinkhorn_iterations", 3)),
-          .local_crops = file.integer("n_local_crops")};
+          .pairs = CropPairs::v2(file.integer("n_local_crops"))};
 }
 
 optim::ParameterRules v2_rules(GoldenFile const& file) {

@@ -49,7 +49,7 @@ DinoV2Objective objective(Case const& c) {
   return {.koleo_group = c.koleo_group,
           .dino_centering = c.centering,
           .ibot_centering = c.centering,
-          .local_crops = local_crops};
+          .pairs = CropPairs::v2(local_crops)};
 }
 
 optim::ParameterRules rules() {
