@@ -16,7 +16,7 @@ namespace dino::config {
 template <class Field>
 void for_each_field(Config& config, Field&& field) {
   field(std::string_view(), std::string_view("method"), config.method,
-        std::string_view("what is trained: dinov1 or dinov2"));
+        std::string_view("what is trained: dinov1, dinov2 or dinov3"));
   config.visit_sections([&](std::string_view section, auto& fields) {
     fields.visit([&](std::string_view key, auto& value, std::string_view help) {
       field(section, key, value, help);

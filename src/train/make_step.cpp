@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/error.hpp"
 #include "train/dinov2_step.hpp"
 #include "train/step.hpp"
 
@@ -49,6 +50,9 @@ StepBatch dry_batch(Config const& config, ModelShape const& shape, std::int64_t 
     views.drop_path = {reinterpret_cast<float const*>(Arena::alignment),
                        {2 * shape.backbone.depth, (2 + local) * images}};
   }
+  if (rope_augmentation(config).any()) {
+    views.rope = {reinterpret_cast<RopeDraw const*>(Arena::alignment), {shape.backbone.depth, 2}};
+  }
   if (auto const maker = make_masks(config)) {
     auto const most = static_cast<std::size_t>(maker->most_masked(images));
     auto const side = config.crops.global_size / shape.backbone.patch_size;
@@ -68,6 +72,9 @@ template <class T>
 std::unique_ptr<TrainingStep<T>> make_step(Space const& space, Communicator const& world,
                                            shard::Strategy const& strategy, Config const& config) {
   auto const shape = model_shape(config);
+  require(config.method != "dinov3", ExitCode::usage,
+          "invalid method=\"dinov3\" (its training step is not available yet, only its model). "
+          "Try method=dinov2");
   if (config.method == "dinov2") {
     return std::make_unique<DinoV2Step<T>>(space, world, strategy, shape, v2_rules(config, shape),
                                            v2_objective(config));
