@@ -33,6 +33,28 @@ void LayerNormBackward<T>::check() const {
 }
 
 template <class T>
+void RmsNormForward<T>::check() const {
+  auto const rows = x.extent(0), width = x.extent(1);
+  require_extents("RmsNormForward", "x", x, {rows, width});
+  require_extents("RmsNormForward", "weight", weight, {width});
+  require_extents("RmsNormForward", "y", y, {rows, width});
+  require_extents_or_none("RmsNormForward", "rstd", rstd, {rows});
+}
+
+template <class T>
+void RmsNormBackward<T>::check() const {
+  auto const rows = x.extent(0), width = x.extent(1);
+  require_extents("RmsNormBackward", "x", x, {rows, width});
+  require_extents("RmsNormBackward", "dy", dy, {rows, width});
+  require_extents("RmsNormBackward", "weight", weight, {width});
+  require_extents("RmsNormBackward", "rstd", rstd, {rows});
+  require_extents("RmsNormBackward", "dx", dx, {rows, width});
+  require_extents("RmsNormBackward", "dweight", dweight, {width});
+  require(!accumulate || rows == 0 || dx.data() != dy.data(), ExitCode::bug,
+          "RmsNormBackward: dx aliases dy, which needs accumulate = false");
+}
+
+template <class T>
 void L2NormalizeForward<T>::check() const {
   require_extents("L2NormalizeForward", "x", x, x.extents());
   require_extents("L2NormalizeForward", "y", y, x.extents());
@@ -69,6 +91,10 @@ template struct LayerNormForward<float>;
 template struct LayerNormForward<bfloat16>;
 template struct LayerNormBackward<float>;
 template struct LayerNormBackward<bfloat16>;
+template struct RmsNormForward<float>;
+template struct RmsNormForward<bfloat16>;
+template struct RmsNormBackward<float>;
+template struct RmsNormBackward<bfloat16>;
 template struct L2NormalizeForward<float>;
 template struct L2NormalizeForward<bfloat16>;
 template struct L2NormalizeBackward<float>;

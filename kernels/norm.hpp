@@ -29,6 +29,31 @@ struct LayerNormBackward {
   void check() const;
 };
 
+/// y = x / sqrt(mean(x²) + eps) * weight, row by row, statistics in float32.
+/// Source: Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4; method.md 1.2.
+template <class T>
+struct RmsNormForward {
+  View<T const, 2> x;       ///< [T, D]
+  View<T const, 1> weight;  ///< [D]
+  View<T, 2> y;             ///< [T, D], may alias x
+  View<float, 1> rstd;      ///< [T], 1 / sqrt(mean(x²) + eps), kept for backward; or empty
+  float eps = 1e-5F;
+  void check() const;
+};
+
+/// Gradients of RmsNormForward. dx is added to (`accumulate`) or overwritten.
+template <class T>
+struct RmsNormBackward {
+  View<T const, 2> dy;        ///< [T, D]
+  View<T const, 2> x;         ///< [T, D], the input of forward
+  View<T const, 1> weight;    ///< [D]
+  View<float const, 1> rstd;  ///< [T]
+  View<T, 2> dx;              ///< [T, D], may alias dy unless accumulate
+  View<float, 1> dweight;     ///< [D], added to
+  bool accumulate = false;    ///< dx += instead of dx =
+  void check() const;
+};
+
 /// y = x / max(‖x‖₂, eps), row by row. Source: method.md 2.
 template <class T>
 struct L2NormalizeForward {
@@ -73,6 +98,10 @@ template <class T>
 void execute(Host const& host, LayerNormForward<T> const& op);
 template <class T>
 void execute(Host const& host, LayerNormBackward<T> const& op);
+template <class T>
+void execute(Host const& host, RmsNormForward<T> const& op);
+template <class T>
+void execute(Host const& host, RmsNormBackward<T> const& op);
 template <class T>
 void execute(Host const& host, L2NormalizeForward<T> const& op);
 template <class T>

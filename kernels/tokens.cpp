@@ -67,7 +67,7 @@ void TokensAssemble<T>::check() const {
   require_extents("TokensAssemble", "patches", patches,
                   {segment.images * segment.patches(), width});
   require_extents("TokensAssemble", "class_token", class_token, {width});
-  require_extents("TokensAssemble", "positions", positions, {1 + segment.patches(), width});
+  require_extents_or_none("TokensAssemble", "positions", positions, {1 + segment.patches(), width});
 }
 
 template <class T>
@@ -78,8 +78,8 @@ void TokensAssembleBackward<T>::check() const {
   require_extents("TokensAssembleBackward", "dpatches", dpatches,
                   {segment.images * segment.patches(), width});
   require_extents("TokensAssembleBackward", "dclass_token", dclass_token, {width});
-  require_extents("TokensAssembleBackward", "dpositions", dpositions,
-                  {1 + segment.patches(), width});
+  require_extents_or_none("TokensAssembleBackward", "dpositions", dpositions,
+                          {1 + segment.patches(), width});
 }
 
 template <class T>

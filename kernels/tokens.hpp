@@ -50,7 +50,8 @@ struct PatchGather {
 
 /// One segment's tokens: the class token and each patch embedding plus their positions; registers,
 /// which have none, between them. The embedding of a masked patch is replaced by the mask token
-/// before its position is added. Source: method.md 1.3.
+/// before its position is added. Without positions (DINOv3's are rotations, see RopeRotate) the
+/// class token and the embeddings are taken as they are. Source: method.md 1.3.
 template <class T>
 struct TokensAssemble {
   View<T const, 2> patches;      ///< [images * patches, D]
@@ -59,7 +60,7 @@ struct TokensAssemble {
   View<T const, 1> mask_token;   ///< [D]; needed where there are masks
   /// [images * patches], 1: masked; or empty: none is.
   View<std::uint8_t const, 1> masked;
-  View<T const, 2> positions;  ///< [1 + patches, D], for this segment's grid
+  View<T const, 2> positions;  ///< [1 + patches, D], for this segment's grid; or empty: none
   Segment segment;
   View<T, 2> tokens;  ///< [segment.rows(), D]
   void check() const;
@@ -75,7 +76,7 @@ struct TokensAssembleBackward {
   View<float, 1> dclass_token;  ///< [D], added to
   View<float, 2> dregisters;    ///< [segment.prefix - 1, D], added to
   View<float, 1> dmask_token;   ///< [D], added to; needed where there are masks
-  View<float, 2> dpositions;    ///< [1 + patches, D], overwritten
+  View<float, 2> dpositions;    ///< [1 + patches, D], overwritten; or empty: none
   void check() const;
 };
 

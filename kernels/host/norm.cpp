@@ -17,23 +17,26 @@ float dot(T const* a, T const* b, std::int64_t n) {
       n, [=](std::int64_t i) { return static_cast<float>(a[i]) * static_cast<float>(b[i]); });
 }
 
+/// One row of either norm's backward: dx (+)= rstd (g - mean(g) - x̂ mean(g x̂)) with g = dy weight
+/// and x̂ = (x - mean) rstd; without the middle term where the rows are not centred (RMSNorm).
+struct NormRow {
+  float mean, rstd;
+  bool centred, accumulate;
+};
+
 template <class T>
-void layer_norm_row_backward(LayerNormBackward<T> const& op, std::int64_t row) {
-  auto const width = op.x.extent(1);
-  auto const* const x = op.x.row(row);
-  auto const* const dy = op.dy.row(row);
-  auto const* const weight = op.weight.data();
-  auto* const dx = op.dx.row(row);
-  float const mean = op.mean[row], rstd = op.rstd[row];
+void norm_row_backward(T const* dy, T const* x, T const* weight, NormRow const& norm, T* dx,
+                       std::int64_t width) {
+  float const mean = norm.mean, rstd = norm.rstd;
   auto const dnormalized = [=](std::int64_t i) {
     return static_cast<float>(dy[i]) * static_cast<float>(weight[i]);
   };
   auto const normalized = [=](std::int64_t i) { return (static_cast<float>(x[i]) - mean) * rstd; };
   auto const n = static_cast<float>(width);
-  float const average = host::row_sum(width, dnormalized) / n;
+  float const average = norm.centred ? host::row_sum(width, dnormalized) / n : 0.0F;
   float const slope =
       host::row_sum(width, [=](std::int64_t i) { return dnormalized(i) * normalized(i); }) / n;
-  if (op.accumulate) {
+  if (norm.accumulate) {
 #pragma omp simd
     for (std::int64_t i = 0; i < width; ++i) {
       host::store(dx[i], static_cast<float>(dx[i]) +
@@ -46,6 +49,10 @@ void layer_norm_row_backward(LayerNormBackward<T> const& op, std::int64_t row) {
     }
   }
 }
+
+/// Rows that stay in the cache between the column sums of a norm's backward and its rows: the sums
+/// come first, because dx may take the place of dy.
+constexpr std::int64_t norm_block = 64;
 
 }  // namespace
 
@@ -80,14 +87,11 @@ void execute(Host const&, LayerNormForward<T> const& op) {
   });
 }
 
-// Rows are taken in blocks that stay in the cache: first the block's column sums, because dx may
-// take the place of dy, then its rows.
 template <class T>
 void execute(Host const&, LayerNormBackward<T> const& op) {
-  constexpr std::int64_t block = 64;
   auto const rows = op.x.extent(0), width = op.x.extent(1);
-  for (std::int64_t first = 0; first < rows; first += block) {
-    auto const count = std::min(block, rows - first);
+  for (std::int64_t first = 0; first < rows; first += norm_block) {
+    auto const count = std::min(norm_block, rows - first);
     auto const* const x = op.x.row(first);
     auto const* const dy = op.dy.row(first);
     auto const* const mean = op.mean.data() + first;
@@ -99,7 +103,45 @@ void execute(Host const&, LayerNormBackward<T> const& op) {
       return static_cast<float>(dy[i * width + j]) *
              ((static_cast<float>(x[i * width + j]) - mean[i]) * rstd[i]);
     });
-    host::parallel_rows(count, [=](std::int64_t i) { layer_norm_row_backward(op, first + i); });
+    host::parallel_rows(count, [=](std::int64_t i) {
+      norm_row_backward(op.dy.row(first + i), op.x.row(first + i), op.weight.data(),
+                        {mean[i], rstd[i], true, op.accumulate}, op.dx.row(first + i), width);
+    });
+  }
+}
+
+template <class T>
+void execute(Host const&, RmsNormForward<T> const& op) {
+  bool const keep = op.rstd.size() > 0;
+  host::parallel_rows(op.x.extent(0), [=](std::int64_t row) {
+    auto const width = op.x.extent(1);
+    auto const* const x = op.x.row(row);
+    auto const* const weight = op.weight.data();
+    auto* const y = op.y.row(row);
+    float const rstd = 1.0F / std::sqrt(dot(x, x, width) / static_cast<float>(width) + op.eps);
+#pragma omp simd
+    for (std::int64_t i = 0; i < width; ++i)
+      host::store(y[i], static_cast<float>(x[i]) * rstd * static_cast<float>(weight[i]));
+    if (keep) op.rstd[row] = rstd;
+  });
+}
+
+template <class T>
+void execute(Host const&, RmsNormBackward<T> const& op) {
+  auto const rows = op.x.extent(0), width = op.x.extent(1);
+  for (std::int64_t first = 0; first < rows; first += norm_block) {
+    auto const count = std::min(norm_block, rows - first);
+    auto const* const x = op.x.row(first);
+    auto const* const dy = op.dy.row(first);
+    auto const* const rstd = op.rstd.data() + first;
+    host::add_column_sums(count, width, op.dweight.data(), [=](std::int64_t i, std::int64_t j) {
+      return static_cast<float>(dy[i * width + j]) *
+             (static_cast<float>(x[i * width + j]) * rstd[i]);
+    });
+    host::parallel_rows(count, [=](std::int64_t i) {
+      norm_row_backward(op.dy.row(first + i), op.x.row(first + i), op.weight.data(),
+                        {0.0F, rstd[i], false, op.accumulate}, op.dx.row(first + i), width);
+    });
   }
 }
 
@@ -173,6 +215,10 @@ template void execute(Host const&, LayerNormForward<float> const&);
 template void execute(Host const&, LayerNormForward<bfloat16> const&);
 template void execute(Host const&, LayerNormBackward<float> const&);
 template void execute(Host const&, LayerNormBackward<bfloat16> const&);
+template void execute(Host const&, RmsNormForward<float> const&);
+template void execute(Host const&, RmsNormForward<bfloat16> const&);
+template void execute(Host const&, RmsNormBackward<float> const&);
+template void execute(Host const&, RmsNormBackward<bfloat16> const&);
 template void execute(Host const&, L2NormalizeForward<float> const&);
 template void execute(Host const&, L2NormalizeForward<bfloat16> const&);
 template void execute(Host const&, L2NormalizeBackward<float> const&);

@@ -62,7 +62,11 @@ void execute(Host const&, TokensAssemble<T> const& op) {
       bool const masked = !op.masked.empty() && op.masked[patch] != 0;
       content = masked ? op.mask_token.data() : op.patches.row(patch);
     }
-    add_rows(content, op.positions.row(token == 0 ? 0 : token - prefix + 1), out, width);
+    if (op.positions.empty()) {
+      std::copy(content, content + width, out);
+    } else {
+      add_rows(content, op.positions.row(token == 0 ? 0 : token - prefix + 1), out, width);
+    }
   });
 }
 
@@ -85,16 +89,20 @@ void execute(Host const&, TokensAssembleBackward<T> const& op) {
     for (std::int64_t image = 0; image < images; ++image)
       add_scaled(1.0F, op.dtokens.row(image * per_image + token), sum, width);
   };
-  host::parallel_rows(1 + patches, [=](std::int64_t position) {
-    auto* const sum = op.dpositions.row(position);
-    std::fill(sum, sum + width, 0.0F);
-    add_over_images(position == 0 ? 0 : position - 1 + prefix, sum);
-  });
+  if (op.dpositions.empty()) {
+    add_over_images(0, op.dclass_token.data());
+  } else {
+    host::parallel_rows(1 + patches, [=](std::int64_t position) {
+      auto* const sum = op.dpositions.row(position);
+      std::fill(sum, sum + width, 0.0F);
+      add_over_images(position == 0 ? 0 : position - 1 + prefix, sum);
+    });
+    add_scaled(1.0F, op.dpositions.row(0), op.dclass_token.data(), width);
+  }
   if (!op.dregisters.empty()) {
     host::parallel_rows(prefix - 1,
                         [=](std::int64_t i) { add_over_images(1 + i, op.dregisters.row(i)); });
   }
-  if (width > 0) add_scaled(1.0F, op.dpositions.row(0), op.dclass_token.data(), width);
   for (std::int64_t row = 0; masks && row < images * patches; ++row) {
     if (op.masked[row] == 0) continue;
     add_scaled(1.0F, op.dtokens.row(row / patches * per_image + prefix + row % patches),

@@ -139,25 +139,48 @@ struct Student {
   std::string arch = "vit_small";
   std::int64_t patch_size = 16;
   std::optional<std::int64_t> embed_dim, depth, num_heads;
-  double mlp_ratio = 4.0;
-  bool qkv_bias = true;
+  std::optional<double> mlp_ratio;
+  bool qkv_bias = true, proj_bias = true, ffn_bias = true;
+  bool mask_k_bias = false;
   std::string ffn = "mlp";
+  std::string norm_layer = "layernorm";
+  bool untie_cls_and_patch_norms = false;
+  bool untie_global_and_local_cls_norm = false;
   std::int64_t registers = 0;
   std::optional<double> layer_scale;
   double drop_path_rate = 0.1;
   bool drop_path_uniform = false;
   double interpolate_offset = 0.1;
   bool interpolate_antialias = false;
+  std::optional<double> rope_base, rope_min_period, rope_max_period;
+  std::string rope_normalize = "separate";
+  std::optional<double> rope_shift, rope_jitter, rope_rescale;
   void visit(auto&& field) {
-    field("arch", arch, "vit_tiny, vit_small, vit_base, vit_large or vit_giant2");
+    field("arch", arch,
+          "vit_tiny, vit_small, vit_base, vit_large, vit_so400m, vit_huge2, vit_giant2 or vit_7b");
     field("patch_size", patch_size, "side of a patch, pixels; divides crops.global_size");
     field("embed_dim", embed_dim, "width D, instead of the architecture's");
     field("depth", depth, "blocks, instead of the architecture's");
     field("num_heads", num_heads, "attention heads, instead of the architecture's");
-    field("mlp_ratio", mlp_ratio, "hidden width of the MLP over D");
+    field(
+        "mlp_ratio", mlp_ratio,
+        "hidden width of the second branch over D (SwiGLU: of which it takes 2/3), > 0; unset: 4, "
+        "vit_so400m 3.777777778, vit_7b 3");
     field("qkv_bias", qkv_bias, "whether queries, keys and values have a bias");
-    field("ffn", ffn, "second branch of a block: mlp, or swiglu (packed, DINOv2)");
-    field("registers", registers, "register tokens, >= 0");
+    field("proj_bias", proj_bias, "whether the projection after attention has a bias");
+    field("ffn_bias", ffn_bias, "whether the layers of the second branch have a bias");
+    field("mask_k_bias", mask_k_bias, "true: the bias of the keys counts as zero (dinov3)");
+    field(
+        "ffn", ffn,
+        "second branch of a block: mlp, swiglu (dinov2: packed), or swiglu32, swiglu64, swiglu128 "
+        "(dinov3: width rounded up to a multiple of it; swiglu: of 8)");
+    field("norm_layer", norm_layer,
+          "layernorm (epsilon 1e-6), layernormbf16 (1e-5) or rmsnorm (1e-5) (dinov3)");
+    field("untie_cls_and_patch_norms", untie_cls_and_patch_norms,
+          "true: class and storage tokens have a final norm of their own (dinov3)");
+    field("untie_global_and_local_cls_norm", untie_global_and_local_cls_norm,
+          "true: those of local crops have another one in training (dinov3)");
+    field("registers", registers, "register tokens (dinov3: storage tokens), >= 0");
     field("layer_scale", layer_scale, "first value of LayerScale, > 0; unset: none");
     field("drop_path_rate", drop_path_rate,
           "stochastic depth of the last block, rising linearly from 0; in [0, 1)");
@@ -167,6 +190,18 @@ struct Student {
           "added to the grid's size when positions are resampled; 0 or 0.1");
     field("interpolate_antialias", interpolate_antialias,
           "whether positions are resampled with an antialiasing filter");
+    field("rope_base", rope_base, "base of the rotary periods (dinov3), > 0; unset: 100");
+    field("rope_min_period", rope_min_period,
+          "shortest rotary period, > 0; given with rope_max_period instead of rope_base");
+    field("rope_max_period", rope_max_period, "longest rotary period, >= rope_min_period");
+    field("rope_normalize", rope_normalize,
+          "what both coordinates of a patch are divided by: separate (its own side), max or min");
+    field("rope_shift", rope_shift,
+          "largest shift of the coordinates in training, >= 0; unset: none");
+    field("rope_jitter", rope_jitter,
+          "largest factor of each coordinate in training, >= 1; unset: none");
+    field("rope_rescale", rope_rescale,
+          "largest factor of both coordinates in training, >= 1; unset: none");
   }
 };
 

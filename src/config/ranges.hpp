@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks of ranges that name key, value, rule and a remedy.
+// What the checks of a configuration share: each names key, value, rule and a remedy.
 #pragma once
-#include <array>
 #include <cmath>
 #include <initializer_list>
-#include <optional>
-#include <string>
-#include <string_view>
+#include <span>
 
 #include "base/error.hpp"
 #include "config/fields.hpp"
@@ -48,26 +45,32 @@ inline void below_one(std::string_view key, double value, std::string_view remed
 }
 
 inline void one_of(std::string_view key, std::string const& value,
-                   std::initializer_list<std::string_view> names) {
+                   std::span<std::string_view const> names) {
   bool known = false;
   std::string list;
   for (auto const& name : names) {
     known = known || value == name;
-    if (!list.empty()) list += &name + 1 == names.end() ? " or " : ", ";
+    if (!list.empty()) list += &name == &names.back() ? " or " : ", ";
     list += name;
   }
-  check(known, key, value, list, *names.begin());
+  check(known, key, value, list, names.front());
 }
 
-inline void area_range(std::string_view key, std::array<double, 2> const& range,
-                       std::string_view remedy) {
-  check(range[0] > 0 && range[0] <= range[1] && range[1] <= 1, key, range,
-        "[least, most] with 0 < least <= most <= 1", remedy);
+inline void one_of(std::string_view key, std::string const& value,
+                   std::initializer_list<std::string_view> names) {
+  one_of(key, value, std::span(names.begin(), names.size()));
 }
 
-/// The Gram loss, its teacher and its teacher's crops. \throws Error (usage)
+/// The multiple of `unit` nearest to `value` from below, at least `unit`.
+inline std::int64_t multiple_below(std::int64_t value, std::int64_t unit) {
+  return value < unit ? unit : value - value % unit;
+}
+
+/// \throws Error (usage) naming key, value and a remedy
+void validate_student(Student const& student, std::string_view method);
+/// The Gram loss, its teacher and its teacher's crops.
 void validate_gram(Config const& config);
-/// All schedules of the form start, peak, end. \throws Error (usage)
+/// All schedules of the form start, peak, end.
 void validate_schedules(Config const& config);
 
 }  // namespace dino::config

@@ -7,6 +7,11 @@ namespace dino {
 namespace config {
 namespace {
 
+void area_range(std::string_view key, std::array<double, 2> const& range, std::string_view remedy) {
+  check(range[0] > 0 && range[0] <= range[1] && range[1] <= 1, key, range,
+        "[least, most] with 0 < least <= most <= 1", remedy);
+}
+
 void validate_run(Run const& run) {
   check(!run.dir.empty(), "run.dir", run.dir, "the path of a folder", "run");
   one_of("run.device", run.device, {"auto", "host", "cuda"});
@@ -57,12 +62,15 @@ void validate_colours(Crops const& crops) {
   }
 }
 
-/// The multiple of `unit` nearest to `value` from below, at least `unit`.
-std::int64_t multiple_below(std::int64_t value, std::int64_t unit) {
-  return value < unit ? unit : value - value % unit;
+/// DINOv2 refuses images with a part of a patch left over; the others drop it (method.md 1.3).
+void whole_patches(std::string_view key, std::int64_t side, std::int64_t patch_size,
+                   std::string_view method) {
+  check(method != "dinov2" || side % patch_size == 0, key, side,
+        fmt::format("a multiple of student.patch_size={} for method=dinov2", patch_size),
+        toml_text(multiple_below(side, patch_size)));
 }
 
-void validate_crops(Crops const& crops, std::int64_t patch_size) {
+void validate_crops(Crops const& crops, std::int64_t patch_size, std::string_view method) {
   at_least("crops.global_size", crops.global_size, 1, "224");
   check(crops.global_size % patch_size == 0, "crops.global_size", crops.global_size,
         fmt::format("a multiple of student.patch_size={}", patch_size),
@@ -72,43 +80,11 @@ void validate_crops(Crops const& crops, std::int64_t patch_size) {
     check(crops.local_size >= patch_size, "crops.local_size", crops.local_size,
           fmt::format(">= student.patch_size={}, or crops.local_count=0", patch_size),
           toml_text(patch_size));
+    whole_patches("crops.local_size", crops.local_size, patch_size, method);
   }
   area_range("crops.global_scale", crops.global_scale, "[0.4, 1.0]");
   area_range("crops.local_scale", crops.local_scale, "[0.05, 0.4]");
   validate_colours(crops);
-}
-
-struct Architecture {
-  std::string_view name;
-  std::int64_t embed_dim, depth, num_heads;
-};
-// Source: DeiT, arXiv:2012.12877, table 1; DINOv2, arXiv:2304.07193, table 17
-constexpr std::array architectures{
-    Architecture{"vit_tiny", 192, 12, 3}, Architecture{"vit_small", 384, 12, 6},
-    Architecture{"vit_base", 768, 12, 12}, Architecture{"vit_large", 1024, 24, 16},
-    Architecture{"vit_giant2", 1536, 40, 24}};
-
-void validate_student(Student const& student) {
-  one_of("student.arch", student.arch,
-         {"vit_small", "vit_tiny", "vit_base", "vit_large", "vit_giant2"});
-  at_least("student.patch_size", student.patch_size, 1, "16");
-  at_least("student.embed_dim", student.embed_dim, 1, "384");
-  at_least("student.depth", student.depth, 1, "12");
-  at_least("student.num_heads", student.num_heads, 1, "6");
-  for (auto const& arch : architectures) {
-    if (arch.name != student.arch) continue;
-    std::int64_t const width = student.embed_dim.value_or(arch.embed_dim);
-    std::int64_t const heads = student.num_heads.value_or(arch.num_heads);
-    check(width % heads == 0, "student.embed_dim", width,
-          fmt::format("a multiple of student.num_heads={}", heads),
-          toml_text(multiple_below(width, heads)));
-  }
-  positive("student.mlp_ratio", student.mlp_ratio, "4.0");
-  below_one("student.drop_path_rate", student.drop_path_rate, "0.1");
-  one_of("student.ffn", student.ffn, {"mlp", "swiglu"});
-  at_least("student.registers", student.registers, 0, "4");
-  if (student.layer_scale) positive("student.layer_scale", *student.layer_scale, "1e-5");
-  not_negative("student.interpolate_offset", student.interpolate_offset, "0.1");
 }
 
 void validate_dino(Dino const& dino) {
@@ -184,7 +160,7 @@ void validate_checkpoint(Checkpoint const& checkpoint) {
   at_least("checkpoint.keep_every", checkpoint.keep_every, 0, "0");
 }
 
-void validate_evaluation(Evaluation const& eval, std::int64_t patch_size) {
+void validate_evaluation(Evaluation const& eval, std::int64_t patch_size, std::string_view method) {
   at_least("eval.knn_every", eval.knn_every, 0, "0");
   require(eval.knn_every == 0 || (!eval.train_shards.empty() && !eval.test_shards.empty()),
           ExitCode::usage,
@@ -196,6 +172,7 @@ void validate_evaluation(Evaluation const& eval, std::int64_t patch_size) {
   check(valid, "eval.knn_k", eval.knn_k, "one or more integers >= 1", "[10, 20]");
   check(eval.crop_size >= patch_size, "eval.crop_size", eval.crop_size,
         fmt::format(">= student.patch_size={}", patch_size), toml_text(patch_size));
+  whole_patches("eval.crop_size", eval.crop_size, patch_size, method);
   check(eval.resize_size >= eval.crop_size, "eval.resize_size", eval.resize_size,
         fmt::format(">= eval.crop_size={}", eval.crop_size), toml_text(eval.crop_size));
   positive("eval.knn_temperature", eval.knn_temperature, "0.07");
@@ -209,8 +186,9 @@ void Config::validate() const {
   config::one_of("method", method, {"dinov2", "dinov1", "dinov3"});
   config::validate_run(run);
   config::validate_data(data);
-  config::validate_student(student);  // before the crops: it checks the patch size they divide by
-  config::validate_crops(crops, student.patch_size);
+  config::validate_student(student,
+                           method);  // before the crops: it checks the patch size they divide by
+  config::validate_crops(crops, student.patch_size, method);
   config::validate_dino(dino);
   config::validate_ibot(ibot);
   config::validate_koleo(koleo, data.batch_size);
@@ -219,7 +197,7 @@ void Config::validate() const {
   config::validate_optim(optim);
   config::validate_shard(shard);
   config::validate_checkpoint(checkpoint);
-  config::validate_evaluation(eval, student.patch_size);
+  config::validate_evaluation(eval, student.patch_size, method);
 }
 
 void Config::require_shards() const {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/vit.hpp"
 
+#include "base/error.hpp"
 #include "kernels/attention.hpp"
 #include "kernels/elementwise.hpp"
-#include "kernels/norm.hpp"
 #include "kernels/residual.hpp"
 
 namespace dino {
@@ -17,25 +17,33 @@ Vit<T>::Vit(Space const& space, VitShape const& shape, Store& store, int first_u
       shape_(shape),
       store_(store),
       first_unit_(first_unit),
-      blocks_(static_cast<std::size_t>(shape.depth)) {}
+      blocks_(static_cast<std::size_t>(shape.depth)) {
+  if (shape.rope) rope_periods_ = shape.rope->periods(shape.head_dim());
+}
 
 template <class T>
 TokenLayout Vit<T>::make_layout(std::span<ImageView const> images) const {
   TokenLayout layout;
+  auto const p = shape_.patch_size;
   for (auto const& group : images) {
-    layout.add(group.extent(0), group.extent(2) / shape_.patch_size,
-               group.extent(3) / shape_.patch_size, shape_.prefix());
+    auto const height = group.extent(2), width = group.extent(3);
+    require(!shape_.whole_patches || (height % p == 0 && width % p == 0), ExitCode::usage,
+            "images of {} x {} pixels have no whole number of patches of {} pixels, which DINOv2 "
+            "asks for. Use sides that are multiples of {}",
+            height, width, p, p);
+    layout.add(group.extent(0), height / p, width / p, shape_.prefix());
   }
   return layout;
 }
 
 template <class T>
-View<T, 2> Vit<T>::forward(Arena& arena, std::span<ImageView const> images,
-                           View<float const, 2> drop_path, Keep keep,
-                           std::span<MaskView const> masks, BlockObserver const& observer) {
+View<T, 2> Vit<T>::forward(Arena& arena, std::span<ImageView const> images, VitDraws const& draws,
+                           Keep keep, std::span<MaskView const> masks,
+                           BlockObserver const& observer) {
   layout_ = make_layout(images);
-  drop_path_ = drop_path;
+  drop_path_ = draws.drop_path;
   masks_.assign(masks.begin(), masks.end());
+  if (shape_.rope) take_rope(arena, draws.rope);
   auto x = embed(arena, images);
   for (std::int64_t i = 0; i < shape_.depth; ++i) {
     x = block(arena, i, x, keep);
@@ -49,43 +57,6 @@ void Vit<T>::backward(Arena& arena, std::span<ImageView const> images, View<T, 2
                       typename Store::Last last) {
   for (std::int64_t i = shape_.depth - 1; i >= 0; --i) block_backward(arena, i, dtokens, last);
   embed_backward(arena, images, dtokens, last);
-}
-
-template <class T>
-View<T, 2> Vit<T>::normalize(Arena& arena, View<T const, 2> rows, Keep keep) {
-  auto const y = arena.take<T, 2>(rows.extents());
-  norm_ = {};
-  if (keep == Keep::yes) {
-    norm_ = {.x = rows,
-             .mean = arena.take<float, 1>({rows.extent(0)}),
-             .rstd = arena.take<float, 1>({rows.extent(0)})};
-  }
-  auto const p = store_.gather(norm_unit(), Pass::forward);
-  run(space_, LayerNormForward<T>{.x = rows,
-                                  .weight = p.vector("weight"),
-                                  .bias = p.vector("bias"),
-                                  .y = y,
-                                  .mean = norm_.mean,
-                                  .rstd = norm_.rstd,
-                                  .eps = shape_.norm_eps});
-  store_.release(norm_unit(), Pass::forward);
-  return y;
-}
-
-template <class T>
-void Vit<T>::normalize_backward(View<T const, 2> dy, View<T, 2> drows, typename Store::Last last) {
-  auto const p = store_.gather(norm_unit(), Pass::backward);
-  auto const g = store_.gradient(norm_unit());
-  run(space_, LayerNormBackward<T>{.dy = dy,
-                                   .x = norm_.x,
-                                   .weight = p.vector("weight"),
-                                   .mean = norm_.mean,
-                                   .rstd = norm_.rstd,
-                                   .dx = drows,
-                                   .dweight = g.vector("weight"),
-                                   .dbias = g.vector("bias")});
-  store_.reduce(norm_unit(), last);
-  store_.release(norm_unit(), Pass::backward);
 }
 
 template <class T>

@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "kernels/arena.hpp"
-#include "kernels/tokens.hpp"
+#include "kernels/norm.hpp"
+#include "kernels/rope.hpp"
 #include "model/positions.hpp"
+#include "model/rope.hpp"
 #include "shard/store.hpp"
 
 namespace dino {
@@ -20,12 +22,15 @@ namespace dino {
 enum class Ffn {
   mlp,            ///< fc1, GELU, fc2
   swiglu_packed,  ///< w12 gives gate and linear part, w3 the output
+  swiglu,         ///< w1 gives the gate, w2 the linear part, w3 the output
 };
 
+enum class Norm { layer, rms };
+
 /// Sizes and options of a vision transformer. Source: Dosovitskiy et al. 2021, arXiv:2010.11929;
-/// method.md 1.1.
+/// method.md 1.1 to 1.6.
 struct VitShape {
-  std::int64_t grid = 14;  ///< M: the learned positions are M x M
+  std::int64_t grid = 14;  ///< M: the learned positions are M x M, where there is no rope
   std::int64_t patch_size = 16;
   std::int64_t channels = 3;
   std::int64_t embed_dim = 384;
@@ -34,21 +39,29 @@ struct VitShape {
   Ffn ffn = Ffn::mlp;
   std::int64_t mlp_hidden = 1536;  ///< width between the layers of the feed-forward branch
   bool qkv_bias = true, proj_bias = true, ffn_bias = true;
-  std::int64_t registers = 0;           ///< tokens without position after the class token
-  bool mask_token = false;              ///< patches can be masked
-  std::optional<float> layer_scale;     ///< first value of LayerScale; unset: none
-  float class_token_deviation = 0.02F;  ///< of the class token's first values
+  bool mask_k_bias = false;                       ///< the keys' third of qkv.bias counts as zero
+  std::int64_t registers = 0;                     ///< tokens without position after the class token
+  std::string register_name = "register_tokens";  ///< of their parameter: "storage_tokens" in v3
+  bool mask_token = false;                        ///< patches can be masked
+  std::optional<float> layer_scale;               ///< first value of LayerScale; unset: none
+  float class_token_deviation = 0.02F;            ///< of the class token's first values
+  Norm norm = Norm::layer;
   float norm_eps = 1e-6F;
-  PositionInterpolation interpolation;
+  bool untie_cls_and_patch_norms = false;        ///< cls_norm for the tokens before the patches
+  bool untie_global_and_local_cls_norm = false;  ///< local_cls_norm for those of local crops
+  std::optional<Rope> rope;                      ///< unset: learned positions
+  PositionInterpolation interpolation;           ///< of learned positions
+  bool whole_patches = false;  ///< images with a remainder are refused, else it is dropped
 
   std::int64_t prefix() const { return 1 + registers; }
+  std::int64_t head_dim() const { return embed_dim / num_heads; }
   /// Columns that the first layer of the feed-forward branch gives.
   std::int64_t ffn_columns() const { return ffn == Ffn::mlp ? mlp_hidden : 2 * mlp_hidden; }
   std::int64_t patch_values() const { return channels * patch_size * patch_size; }
 };
 
-/// The parameter table of a ViT: the embeddings, each block and the final norm are a unit each.
-/// Names and order: method.md 11.1; first values: method.md 1.9 (v1).
+/// The parameter table of a ViT: the embeddings, each block and the final norms are a unit each.
+/// Names: method.md 11.1; first values: method.md 1.9.
 std::vector<shard::UnitSpec> vit_units(VitShape const& shape, std::string const& prefix);
 
 /// Whether what backward needs is kept on the arena.
@@ -58,6 +71,30 @@ enum class Keep { no, yes };
 using ImageView = View<float const, 4>;
 /// Which patches of images of one size are masked: [n, patches], 1: masked; empty: none.
 using MaskView = View<std::uint8_t const, 2>;
+
+/// What is drawn for one forward pass in training, on the host. Nothing is drawn in evaluation.
+struct VitDraws {
+  VitDraws(View<float const, 2> drop_path_factors = {}, View<RopeDraw const, 2> rope_draws = {})
+      : drop_path(drop_path_factors), rope(rope_draws) {}
+  /// [2 depth, images], factor of each residual branch (attention, MLP of block 0, …); 0: the
+  /// branch of this image is not computed; empty: all 1.
+  View<float const, 2> drop_path;
+  /// [depth, sizes or more], for the images of each size; empty: coordinates stay.
+  View<RopeDraw const, 2> rope;
+};
+
+/// What tokens are, where the final norms differ. Source: method.md 1.6.
+enum class TokenKind {
+  prefix,        ///< class and register tokens
+  local_prefix,  ///< those of local crops in training
+  patch,
+};
+
+/// Consecutive rows of one kind.
+struct RowGroup {
+  std::int64_t rows = 0;
+  TokenKind kind = TokenKind::prefix;
+};
 
 /// A ViT over packed tokens: forward and explicit backward of the images of all sizes at once.
 template <class T>
@@ -74,19 +111,21 @@ class Vit {
 
   /// Tokens after the last block, before the final norm: [rows, D] on the arena. Rows: images of
   /// the first size, then of the second, …; within an image the class token first.
-  /// \param drop_path  [2 depth, images] on the host, factor of each residual branch (attention,
-  /// MLP of block 0, …); 0: the branch of this image is not computed; empty: all 1
+  /// \param draws  they must stay for backward
   /// \param masks  one per size, or none at all; they must stay for backward
-  View<T, 2> forward(Arena& arena, std::span<ImageView const> images,
-                     View<float const, 2> drop_path, Keep keep,
-                     std::span<MaskView const> masks = {}, BlockObserver const& observer = {});
+  /// \throws Error (usage) where the shape wants whole patches and an image has a remainder
+  View<T, 2> forward(Arena& arena, std::span<ImageView const> images, VitDraws const& draws,
+                     Keep keep, std::span<MaskView const> masks = {},
+                     BlockObserver const& observer = {});
   /// Gradients of the parameters from those of the result of `forward` with Keep::yes; `dtokens` is
   /// overwritten.
   void backward(Arena& arena, std::span<ImageView const> images, View<T, 2> dtokens,
                 typename shard::ParameterStore<T>::Last last);
 
   /// The final norm of some rows [R, D] -> [R, D] on the arena.
-  View<T, 2> normalize(Arena& arena, View<T const, 2> rows, Keep keep);
+  /// \param groups  what the rows are, in their order; empty: class tokens in evaluation
+  View<T, 2> normalize(Arena& arena, View<T const, 2> rows, Keep keep,
+                       std::span<RowGroup const> groups = {});
   /// Gradient with respect to the rows, [R, D]; may alias dy.
   void normalize_backward(View<T const, 2> dy, View<T, 2> drows,
                           typename shard::ParameterStore<T>::Last last);
@@ -101,8 +140,10 @@ class Vit {
   View<T, 2> class_tokens(Arena& arena, View<T const, 2> tokens) const;
   View<T, 2> class_tokens_backward(Arena& arena, View<T const, 2> drows) const;
 
-  /// The positions [1 + patches, D] that images of this size get.
+  /// The learned positions [1 + patches, D] that images of this size get.
   View<T, 2> positions(Arena& arena, std::int64_t height, std::int64_t width);
+  /// Cosines and sines of a block in the last forward pass, as RopeRotate takes them.
+  View<float const, 1> rope_table(std::int64_t block) const;
   /// The softmax matrices of the last block: [images, heads, tokens, tokens] on the arena, after a
   /// forward pass over one size with Keep::yes.
   View<float, 4> last_attention(Arena& arena) const;
@@ -122,10 +163,10 @@ class Vit {
   /// What backward needs of one residual branch x + s γ f(LN(x)).
   struct BranchKept {
     BranchRows where;
-    View<T, 2> x;     ///< full rows
-    View<T, 2> norm;  ///< [m, D], LN(x) of the rows
-    View<float, 1> mean, rstd;
-    View<T, 2> out;  ///< [m, D], f; backward needs it only where there is LayerScale
+    View<T, 2> x;               ///< full rows
+    View<T, 2> norm;            ///< [m, D], LN(x) of the rows
+    View<float, 1> mean, rstd;  ///< mean: of a layer norm
+    View<T, 2> out;             ///< [m, D], f; backward needs it only where there is LayerScale
   };
   struct BlockKept {
     BranchKept attention, ffn;
@@ -136,6 +177,7 @@ class Vit {
   struct NormKept {
     View<T const, 2> x;
     View<float, 1> mean, rstd;
+    std::vector<RowGroup> groups;
   };
   /// Bicubic weights of both axes for one grid.
   struct Resampling {
@@ -152,18 +194,33 @@ class Vit {
                     std::string const& norm) const;
   void take_attention(Arena& arena, BlockKept& kept) const;
   void take_ffn(Arena& arena, BlockKept& kept, Keep keep) const;
-  void attention_branch(Arena& arena, BlockKept const& kept,
+  void attention_branch(Arena& arena, std::int64_t index, BlockKept const& kept,
                         shard::UnitView<T const> const& p) const;
-  void ffn_branch(BlockKept const& kept, shard::UnitView<T const> const& p) const;
+  void ffn_branch(Arena& arena, BlockKept const& kept, shard::UnitView<T const> const& p) const;
+  View<T const, 1> qkv_bias(Arena& arena, shard::UnitView<T const> const& p) const;
+  void rotate(View<T, 2> qkv, TokenLayout const& layout, std::int64_t index,
+              Rotation rotation) const;
+  void take_rope(Arena& arena, View<RopeDraw const, 2> draws);
   void block_backward(Arena& arena, std::int64_t index, View<T, 2> dx, typename Store::Last last);
-  void attention_backward(Arena& arena, BlockKept const& kept, shard::UnitView<T const> const& p,
-                          shard::UnitView<float> const& g, View<T, 2> dbranch,
-                          View<T, 2> dnorm) const;
+  void attention_backward(Arena& arena, std::int64_t index, BlockKept const& kept,
+                          shard::UnitView<T const> const& p, shard::UnitView<float> const& g,
+                          View<T, 2> dbranch, View<T, 2> dnorm) const;
   void ffn_backward(Arena& arena, BlockKept const& kept, shard::UnitView<T const> const& p,
                     shard::UnitView<float> const& g, View<T, 2> dbranch, View<T, 2> dnorm) const;
+  void first_layer_backward(Arena& arena, BlockKept const& kept, shard::UnitView<float> const& g,
+                            View<T const, 2> dhidden) const;
   void leave_branch_backward(Arena& arena, BranchKept const& kept,
                              shard::UnitView<T const> const& p, shard::UnitView<float> const& g,
                              std::string const& norm, View<T const, 2> dnorm, View<T, 2> dx) const;
+  void norm_forward(shard::UnitView<T const> const& p, std::string const& name, View<T const, 2> x,
+                    View<T, 2> y, View<float, 1> mean, View<float, 1> rstd) const;
+  void norm_backward(shard::UnitView<T const> const& p, shard::UnitView<float> const& g,
+                     std::string const& name, LayerNormBackward<T> const& operands) const;
+  /// f(name of the final norm, first row, last row) for each group.
+  template <class F>
+  void for_norms(std::span<RowGroup const> groups, std::int64_t rows, F const& f) const;
+  void positions_backward(ImageView images, View<float const, 2> dpositions,
+                          View<float, 1> dlearned);
   View<T, 2> resampled(Arena& arena, shard::UnitView<T const> const& parameters,
                        std::int64_t height, std::int64_t width);
   Resampling const& resampling(std::int64_t grid_height, std::int64_t grid_width);
@@ -180,6 +237,9 @@ class Vit {
   std::vector<BlockKept> blocks_;
   NormKept norm_;
   View<float const, 2> drop_path_;
+  std::vector<double> rope_periods_;
+  std::vector<float> rope_staging_;  ///< table of a pass on the host
+  View<float, 2> rope_tables_;       ///< [depth, or 1 for all blocks, values]
   std::vector<MaskView> masks_;
   std::map<std::pair<std::int64_t, std::int64_t>, Resampling> resamplings_;
 };

@@ -2,8 +2,8 @@
 // The block of the ViT, forward and backward (method.md 1.2, 1.8).
 #include "kernels/activation.hpp"
 #include "kernels/attention.hpp"
+#include "kernels/elementwise.hpp"
 #include "kernels/gemm.hpp"
-#include "kernels/norm.hpp"
 #include "kernels/residual.hpp"
 #include "model/vit.hpp"
 
@@ -11,6 +11,36 @@ namespace dino {
 
 using shard::Pass;
 using shard::UnitView;
+
+namespace {
+
+/// Weight of the feed-forward branch's first layer, [ffn_columns, D]. DINOv3's two matrices lie one
+/// behind the other in the unit (see vit_units): they are one matrix, and one product.
+template <class U>
+View<U, 2> first_weight(VitShape const& shape, UnitView<U> const& p) {
+  if (shape.ffn == Ffn::mlp) return p.matrix("mlp.fc1.weight");
+  if (shape.ffn == Ffn::swiglu_packed) return p.matrix("mlp.w12.weight");
+  auto const gate = p.matrix("mlp.w1.weight");
+  assert(p.matrix("mlp.w2.weight").data() == gate.data() + gate.size());
+  return {gate.data(), {shape.ffn_columns(), shape.embed_dim}};
+}
+
+std::string second_layer(VitShape const& shape) {
+  return shape.ffn == Ffn::mlp ? "mlp.fc2" : "mlp.w3";
+}
+
+/// Bias of the first layer, where it is one vector.
+template <class U>
+View<U, 1> first_bias(VitShape const& shape, UnitView<U> const& p) {
+  return p.vector(shape.ffn == Ffn::mlp ? "mlp.fc1.bias" : "mlp.w12.bias");
+}
+
+/// Whether the first layer's bias is two vectors, w1.bias and w2.bias.
+bool split_bias(VitShape const& shape) {
+  return shape.ffn == Ffn::swiglu && shape.ffn_bias;
+}
+
+}  // namespace
 
 template <class T>
 std::byte* Vit<T>::attention_scratch(Arena& arena, TokenLayout const& layout) const {
@@ -25,14 +55,19 @@ std::byte* Vit<T>::attention_scratch(Arena& arena, TokenLayout const& layout) co
 template <class T>
 auto Vit<T>::branch_rows(Arena& arena, std::int64_t branch) const -> BranchRows {
   if (!drop_path_) return {.layout = layout_, .rows = {}, .scale = {}};
-  bool const dry = is_dry(space_);
+  if (is_dry(space_)) {
+    auto const all = layout_.rows();
+    return {.layout = layout_,
+            .rows = arena.take<std::int32_t, 1>({all}),
+            .scale = arena.take<float, 1>({all})};
+  }
   std::vector<std::int32_t> rows;
   std::vector<float> scale;
   BranchRows out;
   for (auto const& segment : layout_.segments()) {
     std::int64_t left = 0;
     for (std::int64_t i = 0; i < segment.images; ++i) {
-      auto const factor = dry ? 1.0F : drop_path_.row(branch)[segment.first_image + i];
+      auto const factor = drop_path_.row(branch)[segment.first_image + i];
       if (factor == 0) continue;
       ++left;
       auto const first = segment.first_row + i * segment.tokens();
@@ -52,27 +87,21 @@ auto Vit<T>::branch_rows(Arena& arena, std::int64_t branch) const -> BranchRows 
   return out;
 }
 
-/// LN(x) of the rows of the branch.
+/// The norm of the rows of the branch.
 template <class T>
 void Vit<T>::enter_branch(Arena& arena, BranchKept& kept, View<T, 2> x, UnitView<T const> const& p,
                           std::string const& norm) const {
   auto const rows = kept.where.layout.rows();
   kept.x = x;
   kept.norm = arena.take<T, 2>({rows, shape_.embed_dim});
-  kept.mean = arena.take<float, 1>({rows});
+  if (shape_.norm == Norm::layer) kept.mean = arena.take<float, 1>({rows});
   kept.rstd = arena.take<float, 1>({rows});
   View<T const, 2> from = x;
   if (kept.where.rows) {
     run(space_, RowGather<T>{.x = x, .rows = kept.where.rows, .y = kept.norm});
     from = kept.norm;
   }
-  run(space_, LayerNormForward<T>{.x = from,
-                                  .weight = p.vector(norm + ".weight"),
-                                  .bias = p.vector(norm + ".bias"),
-                                  .y = kept.norm,
-                                  .mean = kept.mean,
-                                  .rstd = kept.rstd,
-                                  .eps = shape_.norm_eps});
+  norm_forward(p, norm, from, kept.norm, kept.mean, kept.rstd);
 }
 
 template <class T>
@@ -117,25 +146,37 @@ View<T, 2> Vit<T>::block(Arena& arena, std::int64_t index, View<T, 2> x, Keep ke
   kept.attention.where = branch_rows(arena, 2 * index);
   enter_branch(arena, kept.attention, x, p, "norm1");
   take_attention(arena, kept);
-  through(kept.attention, "ls1.gamma", x_mid, [&] { attention_branch(arena, kept, p); });
+  through(kept.attention, "ls1.gamma", x_mid, [&] { attention_branch(arena, index, kept, p); });
   kept.ffn.where = branch_rows(arena, 2 * index + 1);
   enter_branch(arena, kept.ffn, x_mid, p, "norm2");
   take_ffn(arena, kept, keep);
-  through(kept.ffn, "ls2.gamma", x_out, [&] { ffn_branch(kept, p); });
+  through(kept.ffn, "ls2.gamma", x_out, [&] { ffn_branch(arena, kept, p); });
   if (keep == Keep::no) arena.release(block_mark);
   store_.release(block_unit(index), Pass::forward);
   return x_out;
 }
 
+/// The bias of queries, keys and values; empty: none.
 template <class T>
-void Vit<T>::attention_branch(Arena& arena, BlockKept const& kept,
+View<T const, 1> Vit<T>::qkv_bias(Arena& arena, UnitView<T const> const& p) const {
+  auto const bias = p.vector("attn.qkv.bias");
+  if (!bias || !shape_.mask_k_bias) return bias;
+  auto const masked = arena.take<T, 1>(bias.extents());
+  run(space_, Cast<T, T>{.x = bias, .y = masked});
+  run(space_, Fill<T>{.y = masked.rows(shape_.embed_dim, 2 * shape_.embed_dim)});
+  return masked;
+}
+
+template <class T>
+void Vit<T>::attention_branch(Arena& arena, std::int64_t index, BlockKept const& kept,
                               UnitView<T const> const& p) const {
   ArenaScope const scope(arena);
   auto const& layout = kept.attention.where.layout;
   run(space_, LinearForward<T>{.x = kept.attention.norm,
                                .weight = p.matrix("attn.qkv.weight"),
-                               .bias = p.vector("attn.qkv.bias"),
+                               .bias = qkv_bias(arena, p),
                                .y = kept.qkv});
+  rotate(kept.qkv, layout, index, Rotation::forward);
   run(space_, AttentionForward<T>{.qkv = kept.qkv,
                                   .layout = &layout,
                                   .heads = shape_.num_heads,
@@ -149,20 +190,28 @@ void Vit<T>::attention_branch(Arena& arena, BlockKept const& kept,
 }
 
 template <class T>
-void Vit<T>::ffn_branch(BlockKept const& kept, UnitView<T const> const& p) const {
-  bool const mlp = shape_.ffn == Ffn::mlp;
-  run(space_, LinearForward<T>{.x = kept.ffn.norm,
-                               .weight = p.matrix(mlp ? "mlp.fc1.weight" : "mlp.w12.weight"),
-                               .bias = p.vector(mlp ? "mlp.fc1.bias" : "mlp.w12.bias"),
-                               .y = kept.hidden});
-  if (mlp) {
+void Vit<T>::ffn_branch(Arena& arena, BlockKept const& kept, UnitView<T const> const& p) const {
+  ArenaScope const scope(arena);
+  auto bias = first_bias(shape_, p);
+  if (split_bias(shape_)) {
+    auto const h = shape_.mlp_hidden;
+    auto const joined = arena.take<T, 1>({2 * h});
+    run(space_, Cast<T, T>{.x = p.vector("mlp.w1.bias"), .y = joined.rows(0, h)});
+    run(space_, Cast<T, T>{.x = p.vector("mlp.w2.bias"), .y = joined.rows(h, 2 * h)});
+    bias = joined;
+  }
+  run(space_,
+      LinearForward<T>{
+          .x = kept.ffn.norm, .weight = first_weight(shape_, p), .bias = bias, .y = kept.hidden});
+  if (shape_.ffn == Ffn::mlp) {
     run(space_, GeluForward<T>{.x = kept.hidden, .y = kept.activation});
   } else {
     run(space_, SwigluForward<T>{.x = kept.hidden, .y = kept.activation});
   }
+  auto const second = second_layer(shape_);
   run(space_, LinearForward<T>{.x = kept.activation,
-                               .weight = p.matrix(mlp ? "mlp.fc2.weight" : "mlp.w3.weight"),
-                               .bias = p.vector(mlp ? "mlp.fc2.bias" : "mlp.w3.bias"),
+                               .weight = p.matrix(second + ".weight"),
+                               .bias = p.vector(second + ".bias"),
                                .y = kept.ffn.out});
 }
 
@@ -192,13 +241,13 @@ void Vit<T>::block_backward(Arena& arena, std::int64_t index, View<T, 2> dx,
     ffn_backward(arena, kept, p, g, dbranch, dnorm);
   });
   through(kept.attention, "ls1.gamma", "norm1", [&](View<T, 2> dbranch, View<T, 2> dnorm) {
-    attention_backward(arena, kept, p, g, dbranch, dnorm);
+    attention_backward(arena, index, kept, p, g, dbranch, dnorm);
   });
   store_.reduce(block_unit(index), last);
   store_.release(block_unit(index), Pass::backward);
 }
 
-/// dx += the gradient through LN of the branch's rows.
+/// dx += the gradient through the norm of the branch's rows.
 template <class T>
 void Vit<T>::leave_branch_backward(Arena& arena, BranchKept const& kept, UnitView<T const> const& p,
                                    UnitView<float> const& g, std::string const& norm,
@@ -211,15 +260,16 @@ void Vit<T>::leave_branch_backward(Arena& arena, BranchKept const& kept, UnitVie
     drows = arena.take<T, 2>(dnorm.extents());
     run(space_, RowGather<T>{.x = kept.x, .rows = kept.where.rows, .y = x});
   }
-  run(space_, LayerNormBackward<T>{.dy = dnorm,
-                                   .x = x,
-                                   .weight = p.vector(norm + ".weight"),
-                                   .mean = kept.mean,
-                                   .rstd = kept.rstd,
-                                   .dx = drows,
-                                   .dweight = g.vector(norm + ".weight"),
-                                   .dbias = g.vector(norm + ".bias"),
-                                   .accumulate = !some});
+  norm_backward(p, g, norm,
+                {.dy = dnorm,
+                 .x = x,
+                 .weight = {},
+                 .mean = kept.mean,
+                 .rstd = kept.rstd,
+                 .dx = drows,
+                 .dweight = {},
+                 .dbias = {},
+                 .accumulate = !some});
   if (some) run(space_, RowScatterAdd<T>{.x = drows, .rows = kept.where.rows, .y = dx});
 }
 
@@ -227,7 +277,7 @@ template <class T>
 void Vit<T>::ffn_backward(Arena& arena, BlockKept const& kept, UnitView<T const> const& p,
                           UnitView<float> const& g, View<T, 2> dbranch, View<T, 2> dnorm) const {
   bool const mlp = shape_.ffn == Ffn::mlp;
-  std::string const first = mlp ? "mlp.fc1" : "mlp.w12", second = mlp ? "mlp.fc2" : "mlp.w3";
+  auto const second = second_layer(shape_);
   auto const dactivation = arena.take<T, 2>({dbranch.extent(0), shape_.mlp_hidden});
   auto const dhidden =
       mlp ? dactivation : arena.take<T, 2>({dbranch.extent(0), shape_.ffn_columns()});
@@ -242,18 +292,33 @@ void Vit<T>::ffn_backward(Arena& arena, BlockKept const& kept, UnitView<T const>
   } else {
     run(space_, SwigluBackward<T>{.dy = dactivation, .x = kept.hidden, .dx = dhidden});
   }
-  run(space_, LinearBackwardWeight<T>{.x = kept.ffn.norm,
-                                      .dy = dhidden,
-                                      .dweight = g.matrix(first + ".weight"),
-                                      .dbias = g.vector(first + ".bias")});
+  first_layer_backward(arena, kept, g, dhidden);
   run(space_,
-      LinearBackwardInput<T>{.dy = dhidden, .weight = p.matrix(first + ".weight"), .dx = dnorm});
+      LinearBackwardInput<T>{.dy = dhidden, .weight = first_weight(shape_, p), .dx = dnorm});
+}
+
+/// Gradients of the first layer's parameters.
+template <class T>
+void Vit<T>::first_layer_backward(Arena& arena, BlockKept const& kept, UnitView<float> const& g,
+                                  View<T const, 2> dhidden) const {
+  auto dbias = first_bias(shape_, g);
+  if (split_bias(shape_)) {
+    dbias = arena.take<float, 1>({shape_.ffn_columns()});
+    run(space_, Fill<float>{.y = dbias});
+  }
+  run(space_,
+      LinearBackwardWeight<T>{
+          .x = kept.ffn.norm, .dy = dhidden, .dweight = first_weight(shape_, g), .dbias = dbias});
+  if (!split_bias(shape_)) return;
+  auto const h = shape_.mlp_hidden;
+  run(space_, Axpy<float>{.a = 1, .x = dbias.rows(0, h), .y = g.vector("mlp.w1.bias")});
+  run(space_, Axpy<float>{.a = 1, .x = dbias.rows(h, 2 * h), .y = g.vector("mlp.w2.bias")});
 }
 
 template <class T>
-void Vit<T>::attention_backward(Arena& arena, BlockKept const& kept, UnitView<T const> const& p,
-                                UnitView<float> const& g, View<T, 2> dbranch,
-                                View<T, 2> dnorm) const {
+void Vit<T>::attention_backward(Arena& arena, std::int64_t index, BlockKept const& kept,
+                                UnitView<T const> const& p, UnitView<float> const& g,
+                                View<T, 2> dbranch, View<T, 2> dnorm) const {
   auto const& layout = kept.attention.where.layout;
   auto const dheads = arena.take<T, 2>(dbranch.extents());
   auto const dqkv = arena.take<T, 2>({layout.rows(), 3 * shape_.embed_dim});
@@ -271,10 +336,14 @@ void Vit<T>::attention_backward(Arena& arena, BlockKept const& kept, UnitView<T 
                                    .heads = shape_.num_heads,
                                    .dqkv = dqkv,
                                    .scratch = attention_scratch(arena, layout)});
+  rotate(dqkv, layout, index, Rotation::backward);
+  auto const dbias = g.vector("attn.qkv.bias");
   run(space_, LinearBackwardWeight<T>{.x = kept.attention.norm,
                                       .dy = dqkv,
                                       .dweight = g.matrix("attn.qkv.weight"),
-                                      .dbias = g.vector("attn.qkv.bias")});
+                                      .dbias = dbias});
+  if (dbias && shape_.mask_k_bias)
+    run(space_, Fill<float>{.y = dbias.rows(shape_.embed_dim, 2 * shape_.embed_dim)});
   run(space_,
       LinearBackwardInput<T>{.dy = dqkv, .weight = p.matrix("attn.qkv.weight"), .dx = dnorm});
 }

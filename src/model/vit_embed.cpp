@@ -26,13 +26,15 @@ View<T, 2> Vit<T>::embed(Arena& arena, std::span<ImageView const> images) {
                                  .weight = p.matrix("patch_embed.proj.weight"),
                                  .bias = p.vector("patch_embed.proj.bias"),
                                  .y = embedded});
+    View<T const, 2> positions;
+    if (!shape_.rope) positions = resampled(arena, p, images[i].extent(2), images[i].extent(3));
     run(space_, TokensAssemble<T>{
                     .patches = embedded,
                     .class_token = p.vector("cls_token"),
-                    .registers = p.matrix_of("register_tokens", shape_.registers),
+                    .registers = p.matrix_of(shape_.register_name, shape_.registers),
                     .mask_token = p.vector("mask_token"),
                     .masked = mask_of(i).flat(),
-                    .positions = resampled(arena, p, images[i].extent(2), images[i].extent(3)),
+                    .positions = positions,
                     .segment = segment,
                     .tokens = tokens.rows(segment.first_row, segment.first_row + segment.rows())});
   }
@@ -44,15 +46,14 @@ template <class T>
 void Vit<T>::embed_backward(Arena& arena, std::span<ImageView const> images,
                             View<T const, 2> dtokens, typename Store::Last last) {
   auto const g = store_.gradient(first_unit_);
-  auto const dpos_embed =
-      g.vector("pos_embed").template reshaped<2>({1 + shape_.grid * shape_.grid, shape_.embed_dim});
   for (std::size_t i = 0; i < images.size(); ++i) {
     ArenaScope const group(arena);
     auto const& segment = layout_.segments()[i];
     auto const n = segment.images * segment.patches();
     auto const patches = arena.take<T, 2>({n, shape_.patch_values()});
     auto const dembedded = arena.take<T, 2>({n, shape_.embed_dim});
-    auto const dpositions = arena.take<float, 2>({1 + segment.patches(), shape_.embed_dim});
+    View<float, 2> dpositions;
+    if (!shape_.rope) dpositions = arena.take<float, 2>({1 + segment.patches(), shape_.embed_dim});
     run(space_,
         PatchGather<T>{.images = images[i], .patches = patches, .patch_size = shape_.patch_size});
     run(space_, TokensAssembleBackward<T>{
@@ -61,24 +62,32 @@ void Vit<T>::embed_backward(Arena& arena, std::span<ImageView const> images,
                     .segment = segment,
                     .dpatches = dembedded,
                     .dclass_token = g.vector("cls_token"),
-                    .dregisters = g.matrix_of("register_tokens", shape_.registers),
+                    .dregisters = g.matrix_of(shape_.register_name, shape_.registers),
                     .dmask_token = g.vector("mask_token"),
                     .dpositions = dpositions});
     run(space_, LinearBackwardWeight<T>{.x = patches,
                                         .dy = dembedded,
                                         .dweight = g.matrix("patch_embed.proj.weight"),
                                         .dbias = g.vector("patch_embed.proj.bias")});
-    if (trained_grid(images[i].extent(2), images[i].extent(3))) {
-      run(space_, Axpy<float>{.a = 1, .x = dpositions.flat(), .y = dpos_embed.flat()});
-    } else {
-      auto const& weights = resampling(segment.grid_height, segment.grid_width);
-      run(space_, PositionResampleBackward{.dout = dpositions,
-                                           .rows = weights.rows,
-                                           .columns = weights.columns,
-                                           .dpositions = dpos_embed});
-    }
+    if (dpositions) positions_backward(images[i], dpositions, g.vector("pos_embed"));
   }
   store_.reduce(first_unit_, last);
+}
+
+/// Adds the gradient of the positions that images of one size got to that of the learned ones.
+template <class T>
+void Vit<T>::positions_backward(ImageView images, View<float const, 2> dpositions,
+                                View<float, 1> dlearned) {
+  auto const height = images.extent(2), width = images.extent(3), p = shape_.patch_size;
+  if (trained_grid(height, width)) {
+    return run(space_, Axpy<float>{.a = 1, .x = dpositions.flat(), .y = dlearned});
+  }
+  auto const& weights = resampling(height / p, width / p);
+  run(space_, PositionResampleBackward{.dout = dpositions,
+                                       .rows = weights.rows,
+                                       .columns = weights.columns,
+                                       .dpositions = dlearned.template reshaped<2>(
+                                           {1 + shape_.grid * shape_.grid, shape_.embed_dim})});
 }
 
 /// Positions are used unchanged for square images of the trained number of patches.

@@ -1,68 +1,99 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/dino_model.hpp"
 
-#include <algorithm>
-#include <array>
 #include <iterator>
 #include <string_view>
 
 #include "base/error.hpp"
+#include "config/architectures.hpp"
 
 namespace dino::train {
 namespace {
 
-struct Architecture {
-  std::string_view name;
-  std::int64_t embed_dim, depth, num_heads;
-};
-
-/// Published sizes. Source: method.md 1.1.
-constexpr std::array architectures{
-    Architecture{"vit_tiny", 192, 12, 3},     Architecture{"vit_small", 384, 12, 6},
-    Architecture{"vit_base", 768, 12, 12},    Architecture{"vit_large", 1024, 24, 16},
-    Architecture{"vit_giant2", 1536, 40, 24},
-};
-
-/// Width of the feed-forward branch. Source: method.md 1.1 (SwiGLU: v2's rule).
-std::int64_t ffn_width(config::Student const& student, std::int64_t embed_dim) {
-  auto const hidden = static_cast<std::int64_t>(static_cast<double>(embed_dim) * student.mlp_ratio);
+/// Width of the feed-forward branch. Source: method.md 1.1.
+std::int64_t ffn_width(config::Student const& student, config::Architecture const& arch,
+                       std::int64_t embed_dim) {
+  auto const hidden = static_cast<std::int64_t>(static_cast<double>(embed_dim) *
+                                                student.mlp_ratio.value_or(arch.mlp_ratio));
   if (student.ffn == "mlp") return hidden;
-  return (static_cast<std::int64_t>(static_cast<double>(hidden) * 2.0 / 3.0) + 7) / 8 * 8;
+  // The digits of the name: what the width is rounded up to a multiple of; 8 where there are none.
+  std::string const digits = student.ffn.substr(std::string_view("swiglu").size());
+  std::int64_t const unit = digits.empty() ? 8 : std::stoll(digits);
+  auto const width = static_cast<std::int64_t>(static_cast<double>(hidden) * 2.0 / 3.0);
+  return (width + unit - 1) / unit * unit;
+}
+
+Rope rope_of(config::Student const& student) {
+  Rope rope;
+  if (student.rope_min_period) {
+    rope = {.base = {},
+            .min_period = *student.rope_min_period,
+            .max_period = student.rope_max_period.value()};
+  } else {
+    rope.base = student.rope_base.value_or(100);
+  }
+  rope.normalize = rope_normalize(student.rope_normalize);
+  return rope;
+}
+
+/// The head of the masked patches, where it is another one than the DINO head.
+DinoHeadShape ibot_head_shape(Config const& config, ModelShape const& shape) {
+  return {.in_dim = shape.backbone.embed_dim,
+          .hidden_dim = config.ibot.hidden_dim,
+          .bottleneck_dim = config.ibot.bottleneck_dim,
+          .out_dim = config.ibot.out_dim,
+          .nlayers = config.ibot.nlayers,
+          .weight_norm = shape.head.weight_norm,
+          .norm_last_layer = config.dino.norm_last_layer};
 }
 
 /// What DINOv2 adds: mask token, other first values, names of the heads, an iBOT head.
 void shape_as_v2(Config const& config, ModelShape& shape) {
   shape.backbone.mask_token = true;
+  shape.backbone.whole_patches = true;
   shape.backbone.class_token_deviation = 1e-6F;  // method.md 1.9
   shape.head_prefix = "dino_head.";
-  if (config.ibot.loss_weight == 0 || !config.ibot.separate_head) return;
-  shape.ibot_head = DinoHeadShape{.in_dim = shape.backbone.embed_dim,
-                                  .hidden_dim = config.ibot.hidden_dim,
-                                  .bottleneck_dim = config.ibot.bottleneck_dim,
-                                  .out_dim = config.ibot.out_dim,
-                                  .nlayers = config.ibot.nlayers,
-                                  .norm_last_layer = config.dino.norm_last_layer};
+  if (config.ibot.loss_weight != 0 && config.ibot.separate_head)
+    shape.ibot_head = ibot_head_shape(config, shape);
+}
+
+/// What DINOv3 has other than DINOv2: rotary positions, norms, and heads without weight norm, of
+/// which each loss has its own. Source: method.md 1.3 to 1.9, 2.
+void shape_as_v3(Config const& config, ModelShape& shape) {
+  auto const& student = config.student;
+  auto& b = shape.backbone;
+  b.mask_token = true;
+  b.mask_k_bias = student.mask_k_bias;
+  b.register_name = "storage_tokens";
+  if (b.ffn == Ffn::swiglu_packed) b.ffn = Ffn::swiglu;
+  b.norm = student.norm_layer == "rmsnorm" ? Norm::rms : Norm::layer;
+  b.norm_eps = student.norm_layer == "layernorm" ? 1e-6F : 1e-5F;
+  b.untie_cls_and_patch_norms = student.untie_cls_and_patch_norms;
+  b.untie_global_and_local_cls_norm = student.untie_global_and_local_cls_norm;
+  b.rope = rope_of(student);
+  shape.head_prefix = "dino_head.";
+  shape.head.weight_norm = false;
+  if (config.ibot.loss_weight != 0) shape.ibot_head = ibot_head_shape(config, shape);
 }
 
 }  // namespace
 
 ModelShape model_shape(Config const& config) {
-  auto const it = std::find_if(architectures.begin(), architectures.end(),
-                               [&](auto const& a) { return a.name == config.student.arch; });
-  require(it != architectures.end(), ExitCode::usage,
-          "unknown student.arch '{}' (must be vit_tiny, vit_small, vit_base, vit_large or "
-          "vit_giant2)",
+  auto const* const arch = config::find_architecture(config.student.arch);
+  require(arch != nullptr, ExitCode::usage, "unknown student.arch '{}'. See dino train --help",
           config.student.arch);
   ModelShape shape;
   auto& b = shape.backbone;
   b.patch_size = config.student.patch_size;
   b.grid = config.crops.global_size / b.patch_size;
-  b.embed_dim = config.student.embed_dim.value_or(it->embed_dim);
-  b.depth = config.student.depth.value_or(it->depth);
-  b.num_heads = config.student.num_heads.value_or(it->num_heads);
+  b.embed_dim = config.student.embed_dim.value_or(arch->embed_dim);
+  b.depth = config.student.depth.value_or(arch->depth);
+  b.num_heads = config.student.num_heads.value_or(arch->num_heads);
   b.ffn = config.student.ffn == "mlp" ? Ffn::mlp : Ffn::swiglu_packed;
-  b.mlp_hidden = ffn_width(config.student, b.embed_dim);
+  b.mlp_hidden = ffn_width(config.student, *arch, b.embed_dim);
   b.qkv_bias = config.student.qkv_bias;
+  b.proj_bias = config.student.proj_bias;
+  b.ffn_bias = config.student.ffn_bias;
   b.registers = config.student.registers;
   if (config.student.layer_scale) b.layer_scale = static_cast<float>(*config.student.layer_scale);
   b.interpolation = {.offset = config.student.interpolate_offset,
@@ -74,7 +105,15 @@ ModelShape model_shape(Config const& config) {
                 .nlayers = config.dino.nlayers,
                 .norm_last_layer = config.dino.norm_last_layer};
   if (config.method == "dinov2") shape_as_v2(config, shape);
+  if (config.method == "dinov3") shape_as_v3(config, shape);
   return shape;
+}
+
+RopeAugmentation rope_augmentation(Config const& config) {
+  if (config.method != "dinov3") return {};
+  return {.shift = config.student.rope_shift.value_or(0),
+          .jitter = config.student.rope_jitter.value_or(1),
+          .rescale = config.student.rope_rescale.value_or(1)};
 }
 
 std::vector<shard::UnitSpec> model_units(ModelShape const& shape) {

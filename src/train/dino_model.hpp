@@ -22,6 +22,9 @@ struct ModelShape {
 /// Sizes that a configuration asks for. \throws Error (usage) for an unknown architecture
 ModelShape model_shape(Config const& config);
 
+/// How the student's rotary coordinates are moved in training; not at all without rotary positions.
+RopeAugmentation rope_augmentation(Config const& config);
+
 /// Parameter table of a model: the units of the backbone, of the DINO head, of the iBOT head.
 std::vector<shard::UnitSpec> model_units(ModelShape const& shape);
 

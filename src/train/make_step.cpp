@@ -88,6 +88,9 @@ StepBatch dry_batch(Config const& config, ModelShape const& shape, std::int64_t 
     views.drop_path = {reinterpret_cast<float const*>(Arena::alignment),
                        {2 * shape.backbone.depth, (2 + local) * images}};
   }
+  if (rope_augmentation(config).any()) {
+    views.rope = {reinterpret_cast<RopeDraw const*>(Arena::alignment), {shape.backbone.depth, 2}};
+  }
   if (auto const maker = make_masks(config)) {
     auto const most = static_cast<std::size_t>(maker->most_masked(images));
     auto const side = config.crops.global_size / shape.backbone.patch_size;

@@ -11,15 +11,6 @@ std::int64_t bytes_of(shard::StoreBytes const& bytes) {
   return bytes.parameters + bytes.gradients + bytes.optimizer + bytes.working;
 }
 
-std::map<std::string, std::int64_t> count_parameters(ModelShape const& shape) {
-  std::map<std::string, std::int64_t> count;
-  for (auto const& unit : model_units(shape)) {
-    auto& module = count[unit.prefix.substr(0, unit.prefix.find('.'))];
-    for (auto const& parameter : unit.parameters) module += parameter.size();
-  }
-  return count;
-}
-
 /// Values of all units, padding included.
 template <class T>
 double padded_size(shard::ParameterStore<T> const& store) {
@@ -67,6 +58,15 @@ Plan plan_in(Config const& config, int ranks) {
 }
 
 }  // namespace
+
+std::map<std::string, std::int64_t> count_parameters(ModelShape const& shape) {
+  std::map<std::string, std::int64_t> count;
+  for (auto const& unit : model_units(shape)) {
+    auto& module = count[unit.prefix.substr(0, unit.prefix.find('.'))];
+    for (auto const& parameter : unit.parameters) module += parameter.size();
+  }
+  return count;
+}
 
 std::int64_t Plan::total_bytes() const {
   return bytes_of(student) + bytes_of(teacher) + bytes_of(gram_teacher) + activation_bytes;

@@ -6,6 +6,7 @@
 
 #include "config/config.hpp"
 #include "shard/store.hpp"
+#include "train/dino_model.hpp"
 
 namespace dino::train {
 
@@ -25,6 +26,9 @@ struct Plan {
 
   std::int64_t total_bytes() const;
 };
+
+/// Parameters of a model by its parts: backbone, head, … Nothing is allocated.
+std::map<std::string, std::int64_t> count_parameters(ModelShape const& shape);
 
 /// \throws Error (usage) where the strategy does not fit the number of ranks
 Plan make_plan(Config const& config, int ranks);

@@ -99,6 +99,7 @@ class Run {
   BatchSlice slice_;
   std::int64_t depth_ = 0;  ///< blocks of the backbone
   std::optional<MaskMaker> masks_;
+  RopeAugmentation rope_;
   std::unique_ptr<TrainingStep<T>> step_;
   Arena arena_;
   Progress progress_;
@@ -130,6 +131,7 @@ Run<T>::Run(Communicator const& world, Config const& config)
       slice_(rank_slice(world, config.data.batch_size, config.run.micro_batch)),
       depth_(model_shape(config).backbone.depth),
       masks_(make_masks(config)),
+      rope_(rope_augmentation(config)),
       step_(make_step<T>(space_, world, make_strategy(config, world.size()), config)),
       arena_(space_, step_cost<T>(config,
                                   largest_micro_batch(world.size(), config.data.batch_size,
@@ -214,6 +216,7 @@ StepBatch Run<T>::next_batch() {
                           config_.run.seed, crops.positions);
   }
   if (masks_) batch->masks = masks_->masks(progress_.step, first, crops.images);
+  if (rope_.any()) batch->rope = rope_.draws(config_.run.seed, progress_.step, depth_);
   return {crop_views(*batch, depth_, config_.data.batch_size), batch};
 }
 

@@ -50,6 +50,7 @@ CropViews crop_views(HostBatch const& batch, std::int64_t depth, std::int64_t gl
     views.drop_path = {batch.drop_path.data(),
                        {2 * depth, (crops.global.count + crops.local.count) * crops.images}};
   }
+  if (!batch.rope.empty()) views.rope = {batch.rope.data(), {depth, 2}};
   return views;
 }
 

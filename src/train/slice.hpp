@@ -25,8 +25,9 @@ std::int64_t largest_micro_batch(int ranks, std::int64_t batch_size,
 /// A micro-batch with all that belongs to it, on the host.
 struct HostBatch {
   CropBatch crops;
-  std::vector<float> drop_path;  ///< [2 depth, crops * images], or empty: none
-  CollatedMasks masks;           ///< empty: none
+  std::vector<float> drop_path;     ///< [2 depth, crops * images], or empty: none
+  CollatedMasks masks;              ///< empty: none
+  std::vector<RopeDraw> rope = {};  ///< [depth, 2], or empty: none
 };
 
 /// A micro-batch as the step takes it; host pixels are used where they lie.

@@ -57,6 +57,8 @@ HostBatch host_batch(Config const& config, ModelShape const& shape, std::int64_t
                               .global_batch = images};
     batch.drop_path = drop.factors(0, 0, images);
   }
+  if (auto const rope = rope_augmentation(config); rope.any())
+    batch.rope = rope.draws(0, 0, shape.backbone.depth);
   if (auto const masks = make_masks(config)) batch.masks = masks->masks(0, 0, images);
   return batch;
 }

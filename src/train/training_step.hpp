@@ -29,6 +29,8 @@ struct CropViews {
   /// Factor of each residual branch of the student, on the host: [2 depth, crops * images]; empty:
   /// no drop path.
   View<float const, 2> drop_path;
+  /// Draws of the student's rotary coordinates, on the host: [depth, 2]; empty: none.
+  View<RopeDraw const, 2> rope = {};
   /// Masks of the student's global crops, and what the iBOT loss needs of them; null: none.
   CollatedMasks const* masks = nullptr;
 };

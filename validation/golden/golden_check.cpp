@@ -17,15 +17,11 @@ using dino::golden::Check;
 
 /// Kinds of files; those of no row are skipped by name.
 std::map<std::string_view, Check> const kinds{
-    {"augment", dino::golden::check_augment},
-    {"backbone", dino::golden::check_backbone},
-    {"eval", dino::golden::check_eval},
-    {"head", dino::golden::check_head},
-    {"loss", dino::golden::check_loss},
-    {"masking", dino::golden::check_masking},
-    {"rrc", dino::golden::check_rrc},
-    {"schedule", dino::golden::check_schedule},
-    {"step", dino::golden::check_step},
+    {"augment", dino::golden::check_augment},   {"backbone", dino::golden::check_backbone},
+    {"eval", dino::golden::check_eval},         {"head", dino::golden::check_head},
+    {"loss", dino::golden::check_loss},         {"masking", dino::golden::check_masking},
+    {"rope", dino::golden::check_rope},         {"rrc", dino::golden::check_rrc},
+    {"schedule", dino::golden::check_schedule}, {"step", dino::golden::check_step},
 };
 
 bool check_file(std::string const& path, bool all) {

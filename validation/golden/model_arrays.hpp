@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <string>
+#include <vector>
 
 #include "golden/golden_file.hpp"
 #include "golden/report.hpp"
@@ -26,8 +27,17 @@ void for_each_parameter(shard::ParameterStore<float> const& store, auto&& flat, 
   }
 }
 
-/// Sizes of a v1 or v2 ViT, read off /config and the parameters of params/student.
+/// Sizes of a ViT, read off /config and the parameters of params/student.
 VitShape backbone_shape(GoldenFile const& file);
+
+/// Rotary positions as /config describes them.
+Rope rope_of(GoldenFile const& file);
+
+enum class RopePart { cosine, sine };
+/// The part of a table of RopeRotate's that begins with this segment, as golden files write it:
+/// [patches, head_dim].
+std::vector<float> rope_channels(View<float const, 1> table, Segment const& segment,
+                                 std::int64_t head_dim, RopePart part);
 
 constexpr double backbone_tolerance = 2e-5;  // README, "Tolerances for a float32 implementation"
 constexpr double backbone_gradient_tolerance = 5e-5;

@@ -50,6 +50,33 @@ std::vector<ImageEntry> image_entries(GoldenFile const& file) {
   return entries;
 }
 
+/// The rows of all tokens, those of one kind together.
+struct SortedTokens {
+  std::vector<std::int32_t> rows;
+  std::vector<RowGroup> groups;
+
+  /// \param local  what the tokens before the patches are in the sizes after the first
+  SortedTokens(TokenLayout const& layout, TokenKind local) {
+    for (auto const& segment : layout.segments()) {
+      bool const first = &segment == &layout.segments().front();
+      add(segment, 0, segment.prefix, first ? TokenKind::prefix : local);
+      add(segment, segment.prefix, segment.tokens(), TokenKind::patch);
+    }
+  }
+  View<std::int32_t const, 1> view() const {
+    return {rows.data(), {static_cast<std::int64_t>(rows.size())}};
+  }
+
+ private:
+  void add(Segment const& segment, std::int64_t begin, std::int64_t end, TokenKind kind) {
+    groups.push_back({segment.images * (end - begin), kind});
+    for (std::int64_t i = 0; i < segment.images; ++i) {
+      for (auto t = begin; t < end; ++t)
+        rows.push_back(static_cast<std::int32_t>(segment.first_row + i * segment.tokens() + t));
+    }
+  }
+};
+
 /// Runs one backbone file.
 class BackboneCheck {
  public:
@@ -76,17 +103,42 @@ class BackboneCheck {
                       x.rows(segment.first_row, segment.first_row + segment.rows()).span(),
                       backbone_tolerance);
     }
-    auto const& first = images_.front();
     if (file_.has("expected/last_attention"))
       report_.compare("last_attention", vit_.last_attention(arena_).span(), backbone_tolerance);
-    report_.compare("pos_embed_used",
-                    vit_.positions(arena_, first.extent(2), first.extent(3)).span(),
-                    backbone_tolerance);
+    positions();
     outputs_and_gradients(x);
     intermediate();
   }
 
  private:
+  void positions() {
+    if (!shape_.rope) {
+      auto const& first = images_.front();
+      return report_.compare("pos_embed_used",
+                             vit_.positions(arena_, first.extent(2), first.extent(3)).span(),
+                             backbone_tolerance);
+    }
+    auto const& segment = vit_.layout().segments().front();
+    auto const compare = [&](std::string const& name, RopePart part) {
+      report_.compare(name, rope_channels(vit_.rope_table(0), segment, shape_.head_dim(), part),
+                      backbone_tolerance);
+    };
+    compare("rope_cos", RopePart::cosine);
+    compare("rope_sin", RopePart::sine);
+    // The buffer is not read: it must be what the settings give.
+    auto const periods = shape_.rope->periods(shape_.head_dim());
+    auto const stored = file_.at("params/student/backbone.rope_embed.periods").reals();
+    report_.add("periods", deviation(std::span(periods), stored), backbone_tolerance / 10);
+  }
+
+  /// All tokens after the final norm of their kind, in their order.
+  View<float, 2> normalized(View<float const, 2> x) {
+    SortedTokens const sorted(vit_.layout(), TokenKind::prefix);
+    auto const rows = vit_.gather_rows(arena_, x, sorted.view());
+    return vit_.scatter_rows(arena_, vit_.normalize(arena_, rows, Keep::no, sorted.groups),
+                             sorted.view());
+  }
+
   /// The last n blocks after the final norm, without masks.
   void intermediate() {
     auto const n = file_.integer("n_intermediate", 0);
@@ -95,7 +147,7 @@ class BackboneCheck {
                  [&](std::int64_t block, View<float const, 2> out) {
                    if (block < first) return;
                    ArenaScope const scope(arena_);
-                   auto const y = vit_.normalize(arena_, out, Keep::no);
+                   auto const y = normalized(out);
                    auto const name = "intermediate/" + std::to_string(block - first);
                    if (file_.has("expected/" + name))
                      return report_.compare(name, y.span(), backbone_tolerance);
@@ -109,18 +161,26 @@ class BackboneCheck {
   }
 
   void outputs_and_gradients(View<float, 2> x) {
-    auto const y = vit_.normalize(arena_, x, Keep::yes);
+    bool const training = file_.integer("training", 0) != 0;
+    SortedTokens const sorted(vit_.layout(),
+                              training ? TokenKind::local_prefix : TokenKind::prefix);
+    auto const normal = vit_.normalize(arena_, vit_.gather_rows(arena_, x, sorted.view()),
+                                       Keep::yes, sorted.groups);
+    auto const y = vit_.scatter_rows(arena_, normal, sorted.view());
     auto const dy = arena_.take<float, 2>(y.extents());
     run(space_, Fill<float>{.y = dy.flat()});
     for (std::size_t i = 0; i < entries_.size(); ++i) {
       auto const& segment = vit_.layout().segments()[i];
       auto const& prefix = entries_[i].prefix;
       output(prefix, "x_norm_clstoken", y, dy, segment, 0, 1);
-      if (segment.prefix > 1) output(prefix, "x_norm_regtokens", y, dy, segment, 1, segment.prefix);
+      if (segment.prefix > 1)
+        output(prefix, shape_.rope ? "x_storage_tokens" : "x_norm_regtokens", y, dy, segment, 1,
+               segment.prefix);
       output(prefix, "x_norm_patchtokens", y, dy, segment, segment.prefix, segment.tokens());
     }
-    vit_.normalize_backward(dy, dy, Last::yes);
-    vit_.backward(arena_, images_, dy, Last::yes);
+    auto const dnormal = vit_.gather_rows(arena_, dy, sorted.view());
+    vit_.normalize_backward(dnormal, dnormal, Last::yes);
+    vit_.backward(arena_, images_, vit_.scatter_rows(arena_, dnormal, sorted.view()), Last::yes);
     store_.finish_gradients();
     for_each_parameter(
         store_, [&](int unit) { return store_.gradient_part(unit); },
@@ -188,8 +248,12 @@ DinoHeadShape head_shape(GoldenFile const& file) {
 }  // namespace
 
 void check_backbone(GoldenFile const& file, Report& report) {
-  if (file.method != "dinov1" && file.method != "dinov2")
-    return report.skip("", "backbones of method " + file.method + " are not implemented");
+  if (auto const arch = file.text("arch", "vit"); !arch.starts_with("vit"))
+    return report.skip("", "backbones of architecture " + arch + " are not implemented");
+  for (std::string const draw : {"shift", "jitter", "rescale"}) {
+    if (file.integer("training", 0) != 0 && file.real("pos_embed_rope_" + draw + "_coords", 0) != 0)
+      return report.skip("", "the file does not hold the " + draw + " that was drawn");
+  }
   BackboneCheck(file, report).run_all();
 }
 

@@ -12,22 +12,21 @@ namespace {
 
 constexpr double infinite = std::numeric_limits<double>::infinity();
 
-template <class T>
-double deviation(std::span<T const> actual, std::vector<double> const& expected) {
+}  // namespace
+
+double deviation(std::span<double const> actual, std::vector<double> const& expected) {
   if (actual.size() != expected.size()) return infinite;
   double worst = 0;
   double scale = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
     if (std::isnan(expected[i]) && std::isnan(actual[i])) continue;
-    double const error = std::abs(static_cast<double>(actual[i]) - expected[i]);
+    double const error = std::abs(actual[i] - expected[i]);
     if (!std::isfinite(error)) return infinite;
     worst = std::max(worst, error);
     scale = std::max(scale, std::abs(expected[i]));
   }
   return worst / (scale > 0 ? scale : 1.0);
 }
-
-}  // namespace
 
 void Report::compare(std::string const& name, std::span<float const> actual, double suggested) {
   std::vector<double> const wide(actual.begin(), actual.end());

@@ -9,6 +9,9 @@
 
 namespace dino::golden {
 
+/// max |a - e| / max |e| (NaN equals NaN); infinite for other lengths, or where only one is finite.
+double deviation(std::span<double const> actual, std::vector<double> const& expected);
+
 /// Collects the comparisons of one file. An expected array that is neither compared nor skipped is
 /// a failure.
 class Report {
@@ -57,6 +60,7 @@ Check loss_check(std::string const& loss);
 void check_gram(GoldenFile const& file, Report& report);
 void check_gram_resize(GoldenFile const& file, Report& report);
 void check_masking(GoldenFile const& file, Report& report);
+void check_rope(GoldenFile const& file, Report& report);
 void check_rrc(GoldenFile const& file, Report& report);
 void check_step(GoldenFile const& file, Report& report);
 void check_schedule(GoldenFile const& file, Report& report);

@@ -129,6 +129,9 @@ Config unusual() {
   config.eval.train_shards = "é";
   config.run.epoch_length = 1250;
   config.student.layer_scale = 1e-5;
+  config.student.mlp_ratio = 3.777777778;
+  config.student.rope_base = config.student.rope_min_period = config.student.rope_max_period = 50;
+  config.student.rope_shift = config.student.rope_jitter = config.student.rope_rescale = 2;
   config.koleo.group_size = 16;
   config.crops.gram_teacher_crops_size = 448;
   config.gram.it_load_ema_teacher = 7;

@@ -99,6 +99,63 @@ std::vector<Refusal> const refusals{
     {{"crops.gram_teacher_crops_size=100"},
      "invalid crops.gram_teacher_crops_size=100 (must be a multiple of student.patch_size=16). Try "
      "crops.gram_teacher_crops_size=448"},
+    {{"student.mask_k_bias=true"},
+     "invalid student.mask_k_bias=true (only method=dinov3 has it). Try method=dinov3"},
+    {{"method=dinov2", "student.untie_cls_and_patch_norms=true"},
+     "invalid student.untie_cls_and_patch_norms=true (only method=dinov3 has it). Try "
+     "method=dinov3"},
+    {{"student.untie_global_and_local_cls_norm=true"},
+     "invalid student.untie_global_and_local_cls_norm=true (only method=dinov3 has it). Try "
+     "method=dinov3"},
+    {{"student.norm_layer=rmsnorm"},
+     "invalid student.norm_layer=\"rmsnorm\" (only method=dinov3 has it). Try method=dinov3"},
+    {{"method=dinov3", "student.norm_layer=batchnorm"},
+     "invalid student.norm_layer=\"batchnorm\" (must be layernorm, layernormbf16 or rmsnorm). Try "
+     "student.norm_layer=layernorm"},
+    {{"student.rope_rescale=2"},
+     "invalid student.rope_rescale=2.0 (only method=dinov3 has it). Try method=dinov3"},
+    {{"student.rope_normalize=max"},
+     "invalid student.rope_normalize=\"max\" (only method=dinov3 has it). Try method=dinov3"},
+    {{"method=dinov3", "student.rope_normalize=mean"},
+     "invalid student.rope_normalize=\"mean\" (must be separate, max or min). Try "
+     "student.rope_normalize=separate"},
+    {{"method=dinov3", "student.rope_base=0"},
+     "invalid student.rope_base=0.0 (must be > 0). Try student.rope_base=100"},
+    {{"method=dinov3", "student.rope_min_period=-1", "student.rope_max_period=9"},
+     "invalid student.rope_min_period=-1.0 (must be > 0). Try student.rope_min_period=1"},
+    {{"method=dinov3", "student.rope_base=100", "student.rope_min_period=1",
+      "student.rope_max_period=9"},
+     "invalid student.rope_base=100.0 (excludes student.rope_min_period and "
+     "student.rope_max_period). Try setting either the base or the periods"},
+    {{"method=dinov3", "student.rope_min_period=200"},
+     "invalid student.rope_min_period=200.0 (needs student.rope_max_period). Try "
+     "student.rope_max_period=200.0"},
+    {{"method=dinov3", "student.rope_max_period=40"},
+     "invalid student.rope_max_period=40.0 (needs student.rope_min_period). Try "
+     "student.rope_min_period=1.0"},
+    {{"method=dinov3", "student.rope_min_period=2", "student.rope_max_period=1"},
+     "invalid student.rope_max_period=1.0 (must be >= student.rope_min_period=2.0). Try "
+     "student.rope_max_period=2.0"},
+    {{"method=dinov3", "student.rope_shift=-1"},
+     "invalid student.rope_shift=-1.0 (must be >= 0). Try student.rope_shift=0.5"},
+    {{"method=dinov3", "student.rope_jitter=0.5"},
+     "invalid student.rope_jitter=0.5 (must be >= 1). Try student.rope_jitter=2"},
+    {{"method=dinov3", "student.rope_rescale=nan"},
+     "invalid student.rope_rescale=nan (must be >= 1). Try student.rope_rescale=2"},
+    {{"method=dinov3", "student.num_heads=64"},
+     "invalid student.embed_dim=384 (must be a multiple of 4 x student.num_heads=64). Try "
+     "student.embed_dim=256"},
+    {{"student.ffn=swiglu32"},
+     "invalid student.ffn=\"swiglu32\" (must be mlp or swiglu). Try student.ffn=mlp"},
+    {{"method=dinov3", "student.ffn=geglu"},
+     "invalid student.ffn=\"geglu\" (must be mlp, swiglu, swiglu32, swiglu64 or swiglu128). Try "
+     "student.ffn=mlp"},
+    {{"method=dinov2", "crops.local_size=100"},
+     "invalid crops.local_size=100 (must be a multiple of student.patch_size=16 for "
+     "method=dinov2). Try crops.local_size=96"},
+    {{"method=dinov2", "eval.crop_size=225"},
+     "invalid eval.crop_size=225 (must be a multiple of student.patch_size=16 for "
+     "method=dinov2). Try eval.crop_size=224"},
     {{"run.epoch_length=0"},
      "invalid run.epoch_length=0 (must be >= 1). Try run.epoch_length=1250"},
     {{"run.skip_non_finite=-1"},
@@ -303,9 +360,8 @@ std::vector<Refusal> const refusals{
      "invalid crops.local_size=15 (must be >= student.patch_size=16, or crops.local_count=0). Try "
      "crops.local_size=16"},
     {{"student.arch=resnet50"},
-     "invalid student.arch=\"resnet50\" (must be vit_small, vit_tiny, vit_base, vit_large or "
-     "vit_giant2). Try "
-     "student.arch=vit_small"},
+     "invalid student.arch=\"resnet50\" (must be vit_small, vit_tiny, vit_base, vit_large, "
+     "vit_so400m, vit_huge2, vit_giant2 or vit_7b). Try student.arch=vit_small"},
     {{"student.embed_dim=100"},
      "invalid student.embed_dim=100 (must be a multiple of student.num_heads=6). Try "
      "student.embed_dim=96"},
@@ -359,6 +415,12 @@ TEST(Validate, AcceptsTheEdges) {
   std::vector<Overrides> const edges{
       {"student.arch=vit_tiny", "student.embed_dim=24", "student.num_heads=2"},
       {"crops.local_count=0", "crops.local_size=1"},
+      {"crops.local_size=100", "eval.crop_size=225"},
+      {"method=dinov3", "crops.local_size=100", "eval.crop_size=225"},
+      {"method=dinov3", "student.rope_min_period=3", "student.rope_max_period=3",
+       "student.rope_shift=0", "student.rope_jitter=1", "student.rope_rescale=1"},
+      {"method=dinov3", "student.arch=vit_7b", "student.ffn=swiglu64", "student.mask_k_bias=true",
+       "student.qkv_bias=false", "student.norm_layer=layernormbf16"},
       {"run.epochs=1", "run.steps=1", "run.micro_batch=1", "run.log_every=1"},
       {"crops.hue=0.5", "crops.flip_probability=0", "crops.gray_probability=1",
        "crops.blur_radius=[0, 0]"},

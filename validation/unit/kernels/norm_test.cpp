@@ -36,6 +36,17 @@ Doubles layer_norm(Shape s, Doubles const& x, Doubles const& weight, Doubles con
   return y;
 }
 
+Doubles rms_norm(Shape s, Doubles const& x, Doubles const& weight, double eps) {
+  Doubles y(x.size());
+  auto const n = static_cast<std::size_t>(s.width);
+  for (std::size_t r = 0; r < x.size(); r += n) {
+    double square = 0;
+    for (std::size_t i = 0; i < n; ++i) square += x[r + i] * x[r + i] / static_cast<double>(n);
+    for (std::size_t i = 0; i < n; ++i) y[r + i] = x[r + i] / std::sqrt(square + eps) * weight[i];
+  }
+  return y;
+}
+
 Doubles l2_normalize(Shape s, Doubles const& x, double eps) {
   Doubles y(x.size());
   auto const n = static_cast<std::size_t>(s.width);
@@ -174,6 +185,97 @@ TYPED_TEST(Norm, LayerNormBackwardAccumulatesAndWorksInPlace) {
   EXPECT_EQ(c.dweight, dweight);
 }
 
+/// Operands of an RMS norm and the gradient of its result.
+template <class T>
+struct RmsNormCase {
+  explicit RmsNormCase(Shape shape)
+      : s(shape),
+        x(random_values<T>(s.size(), 1, 1.5, 0.5)),
+        weight(random_values<T>(s.width, 2, 0.5, 1)),
+        dy(random_values<T>(s.size(), 4)),
+        y(x.size()),
+        dx(x.size()),
+        rstd(static_cast<std::size_t>(s.rows)),
+        dweight(static_cast<std::size_t>(s.width)) {}
+  RmsNormForward<T> forward() {
+    return {as<2>(x, {s.rows, s.width}), as<1>(weight, {s.width}), as<2>(y, {s.rows, s.width}),
+            as<1>(rstd, {s.rows}), eps};
+  }
+  RmsNormBackward<T> backward() {
+    return {as<2>(dy, {s.rows, s.width}), as<2>(x, {s.rows, s.width}),  as<1>(weight, {s.width}),
+            as<1>(rstd, {s.rows}),        as<2>(dx, {s.rows, s.width}), as<1>(dweight, {s.width})};
+  }
+  static constexpr float eps = 0.0625F;  // large enough to be seen
+  Shape s;
+  std::vector<T> x, weight, dy, y, dx;
+  std::vector<float> rstd, dweight;
+};
+
+TYPED_TEST(Norm, RmsNormScalesRowsAlsoInPlaceAndWithoutKeeping) {
+  using T = TypeParam;
+  for (auto const s : shapes) {
+    SCOPED_TRACE(s.size());
+    RmsNormCase<T> c(s);
+    auto in_place = c.x;
+    auto op = c.forward();
+    op.x = op.y = as<2>(in_place, {s.rows, s.width});
+    op.rstd = {};
+
+    run(host, c.forward());
+    run(host, op);
+
+    EXPECT_LE(deviation_from(c.y, rms_norm(s, doubles(c.x), doubles(c.weight), c.eps)),
+              tolerance<T>(s.width));
+    EXPECT_EQ(doubles(in_place), doubles(c.y));
+  }
+}
+
+TYPED_TEST(Norm, RmsNormBackwardAgreesWithCentralDifferences) {
+  using T = TypeParam;
+  for (auto const s : {Shape{0, 7}, small, Shape{67, 3}}) {
+    SCOPED_TRACE(s.size());
+    RmsNormCase<T> c(s);
+    run(host, c.forward());
+    std::ranges::fill(c.dweight, 2.0F);  // added to
+
+    run(host, c.backward());
+
+    auto const x = doubles(c.x), weight = doubles(c.weight), dy = doubles(c.dy);
+    auto const of_x = [&](Doubles const& v) {
+      return inner_product(rms_norm(s, v, weight, c.eps), dy);
+    };
+    auto const of_weight = [&](Doubles const& v) {
+      return inner_product(rms_norm(s, x, v, c.eps), dy) +
+             2 * std::accumulate(v.begin(), v.end(), 0.0);
+    };
+    EXPECT_LE(deviation_from(c.dx, numeric_gradient(of_x, x)), tolerance<T>(s.width));
+    EXPECT_LE(deviation_from(c.dweight, numeric_gradient(of_weight, weight)),
+              tolerance<float>(s.rows));
+  }
+}
+
+TYPED_TEST(Norm, RmsNormBackwardAccumulatesAndWorksInPlace) {
+  using T = TypeParam;
+  RmsNormCase<T> c({67, 7});
+  run(host, c.forward());
+  run(host, c.backward());
+  auto const dx = c.dx;
+  auto const before = random_values<T>(c.s.size(), 9);
+  c.dx = before;
+  auto added = c.backward();
+  added.accumulate = true;
+  auto in_place = c.backward();
+  in_place.dx = as<2>(c.dy, {67, 7});
+
+  run(host, added);
+  run(host, in_place);
+
+  auto sum = doubles(dx);
+  for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += doubles(before)[i];
+  EXPECT_LE(deviation_from(c.dx, sum), tolerance<T>());
+  EXPECT_EQ(doubles(c.dy), doubles(dx));
+}
+
 TYPED_TEST(Norm, L2NormalizeGivesUnitRowsAndTheirGradient) {
   using T = TypeParam;
   for (auto const s : {Shape{0, 4}, Shape{1, 1}, small, Shape{3, 67}}) {
@@ -257,17 +359,26 @@ TEST(NormCheck, RefusesExtentsThatDisagree) {
   backward.accumulate = true;
   EXPECT_EQ(refusal([&] { run(host, backward); }),
             "LayerNormBackward: dx aliases dy, which needs accumulate = false");
+  RmsNormCase<float> r(small);
+  auto rms = r.forward();
+  rms.rstd = as<1>(r.rstd, {4});
+  EXPECT_EQ(refusal([&] { run(host, rms); }), "RmsNormForward: rstd is [4], expected [5]");
+  auto rms_backward = r.backward();
+  rms_backward.dx = as<2>(r.dy, {5, 7});
+  rms_backward.accumulate = true;
+  EXPECT_EQ(refusal([&] { run(host, rms_backward); }),
+            "RmsNormBackward: dx aliases dy, which needs accumulate = false");
   std::vector<float> a(64);
-  EXPECT_EQ(refusal([&] {
-              run(host,
-                  L2NormalizeForward<float>{as<2>(a, {2, 3}), as<2>(a, {2, 3}), as<1>(a, {3})});
-            }),
-            "L2NormalizeForward: norm is [3], expected [2]");
-  EXPECT_EQ(refusal([&] {
-              run(host,
-                  WeightNormForward<float>{as<2>(a, {3, 1}), as<2>(a, {2, 3}), as<2>(a, {2, 3})});
-            }),
-            "WeightNormForward: g is [3, 1], expected [2, 1]");
+  EXPECT_EQ(
+      refusal([&] {
+        run(host, L2NormalizeForward<float>{as<2>(a, {2, 3}), as<2>(a, {2, 3}), as<1>(a, {3})});
+      }),
+      "L2NormalizeForward: norm is [3], expected [2]");
+  EXPECT_EQ(
+      refusal([&] {
+        run(host, WeightNormForward<float>{as<2>(a, {3, 1}), as<2>(a, {2, 3}), as<2>(a, {2, 3})});
+      }),
+      "WeightNormForward: g is [3, 1], expected [2, 1]");
   EXPECT_EQ(refusal([&] {
               run(host,
                   WeightNormBackward<float>{

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/tokens.hpp"
 
+#include <utility>
+
 #include "unit/kernels/kernel_test.hpp"
 
 using namespace dino;
@@ -154,6 +156,45 @@ TYPED_TEST(Tokens, AssembleAddsClassTokenRegistersMasksAndPositionsAndItsGradien
           tolerance<float>(images));
     }
   }
+}
+
+TYPED_TEST(Tokens, AssembleWithoutPositionsIsThatWithZeros) {
+  using T = TypeParam;
+  Segment const s{.images = 3, .grid_height = 2, .grid_width = 3, .prefix = 3};
+  std::int64_t const width = 5;
+  auto const patches = random_values<T>(18 * width, 1), dtokens = random_values<T>(27 * width, 2);
+  auto const tokens_of_prefix = random_values<T>(4 * width, 3);
+  std::vector<std::uint8_t> masked(18, 0);
+  masked[4] = masked[17] = 1;
+  std::vector<T> zeros(at(7 * width));
+  std::vector<float> unused(zeros.size());
+  struct Result {
+    std::vector<T> tokens, dpatches;
+    std::vector<float> dclass, dregisters, dmask;
+  };
+  auto const assemble = [&](View<T const, 2> positions, View<float, 2> dpositions) {
+    Result r{std::vector<T>(at(27 * width)), std::vector<T>(patches.size()),
+             std::vector<float>(at(width)), std::vector<float>(at(2 * width)),
+             std::vector<float>(at(width))};
+    auto const extra = as<2>(tokens_of_prefix, {4, width});
+    run(host, TokensAssemble<T>{as<2>(patches, {18, width}), extra.rows(0, 1).flat(),
+                                extra.rows(1, 3), extra.rows(3, 4).flat(), as<1>(masked, {18}),
+                                positions, s, as<2>(r.tokens, {27, width})});
+    run(host, TokensAssembleBackward<T>{as<2>(dtokens, {27, width}), as<1>(masked, {18}), s,
+                                        as<2>(r.dpatches, {18, width}), as<1>(r.dclass, {width}),
+                                        as<2>(r.dregisters, {2, width}), as<1>(r.dmask, {width}),
+                                        dpositions});
+    return r;
+  };
+
+  auto const without = assemble({}, {});
+  auto const with = assemble(as<2>(std::as_const(zeros), {7, width}), as<2>(unused, {7, width}));
+
+  EXPECT_EQ(doubles(without.tokens), doubles(with.tokens));
+  EXPECT_EQ(doubles(without.dpatches), doubles(with.dpatches));
+  EXPECT_EQ(without.dclass, with.dclass);
+  EXPECT_EQ(without.dregisters, with.dregisters);
+  EXPECT_EQ(without.dmask, with.dmask);
 }
 
 struct Resampling {
