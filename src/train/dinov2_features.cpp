@@ -22,14 +22,15 @@ View<T, 2> DinoV2Step<T>::features_ahead(Arena& arena, Work& work) {
   std::vector<MaskView> masks(images.size());
   masks.front() = work.masks;
   auto& backbone = student_.backbone;
-  auto const tokens = backbone.forward(arena, images, work.views().drop_path, Keep::no, masks);
+  auto const tokens = backbone.forward(arena, images, work.draws(), Keep::no, masks);
   std::vector<std::int32_t> rows;
   add_class_rows(backbone.layout(), rows);
   rows.resize(static_cast<std::size_t>(work.globals()));
   if (gram_of_batch())
     add_patch_rows(backbone.layout(), std::span<std::int32_t const>(work.patches.order), rows);
   auto const there = to_space(space_, arena, rows);
-  return backbone.normalize(arena, backbone.gather_rows(arena, tokens, there), Keep::no);
+  auto const groups = row_groups(work.globals(), 0, there.extent(0) - work.globals());
+  return backbone.normalize(arena, backbone.gather_rows(arena, tokens, there), Keep::no, groups);
 }
 
 /// Gradients of KoLeo and Gram with respect to the features of every micro-batch.

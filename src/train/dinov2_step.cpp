@@ -96,8 +96,9 @@ void DinoV2Step<T>::teacher_pass(Arena& arena, Work& work) {
     ArenaScope const scope(arena);
     auto& backbone = teacher_.backbone;
     auto const tokens = backbone.forward(arena, std::span(&views.global, 1), {}, Keep::no);
+    auto const groups = row_groups(work.globals(), 0, work.rows.extent(0) - work.globals());
     auto const features =
-        backbone.normalize(arena, backbone.gather_rows(arena, tokens, work.rows), Keep::no);
+        backbone.normalize(arena, backbone.gather_rows(arena, tokens, work.rows), Keep::no, groups);
     auto const head = [&](DinoHead<T>& h, std::int64_t begin, std::int64_t end, View<float, 2> to) {
       ArenaScope const inner(arena);
       auto const logits = h.forward(arena, features.rows(begin, end), Keep::no);
@@ -217,8 +218,11 @@ void DinoV2Step<T>::student_pass(Arena& arena, Work& work, StepSettings const& s
   View<float, 2> dino_logits, ibot_logits;
   {
     Stopwatch const watch(times_.student_forward);
-    auto const tokens = backbone.forward(arena, images, work.views().drop_path, Keep::yes, masks);
-    features = backbone.normalize(arena, backbone.gather_rows(arena, tokens, rows), Keep::yes);
+    auto const tokens = backbone.forward(arena, images, work.draws(), Keep::yes, masks);
+    auto const groups =
+        row_groups(work.globals(), classes - work.globals(), rows.extent(0) - classes);
+    features =
+        backbone.normalize(arena, backbone.gather_rows(arena, tokens, rows), Keep::yes, groups);
     spread_.add(space_, View<T const, 2>(features.rows(0, work.globals())));
     auto const dino_rows = shared_head() ? count : classes;
     dino_logits = student_.head.forward(arena, features.rows(0, dino_rows), Keep::yes);

@@ -89,6 +89,7 @@ class DinoV2Step : public TrainingStep<T> {
     GramPatches patches;                         ///< where there is a Gram term
     View<float, 2> gram_targets, gram_gradient;  ///< [n, D] in the order of the Gram loss
     CropViews const& views() const { return batch.views; }
+    VitDraws draws() const { return {batch.views.drop_path, batch.views.rope}; }
     std::int64_t globals() const { return 2 * batch.views.images; }
     /// Those that are not masked, where there is a Gram term.
     std::span<std::int32_t const> other_patches() const {

@@ -99,8 +99,9 @@ void GramTerm<T>::teacher_features(Arena& arena, GramPatches const& patches, Ima
   auto const all = masked_first(segment.images * segment.patches(), nullptr);
   Indices rows;
   add_patch_rows(backbone.layout(), std::span<std::int32_t const>(all), rows);
+  auto const groups = row_groups(0, 0, std::ssize(rows));
   auto const features = backbone.normalize(
-      arena, backbone.gather_rows(arena, tokens, to_space(space_, arena, rows)), Keep::no);
+      arena, backbone.gather_rows(arena, tokens, to_space(space_, arena, rows)), Keep::no, groups);
   PatchGrid const grid{segment.grid_height, segment.grid_width};
   if (objective_.level == GramLevel::image)
     return resize_(View<T const, 2>(features), grid, patches.grid, out);

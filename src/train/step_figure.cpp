@@ -35,6 +35,7 @@ CropBatch noise_batch(config::Crops const& crops, std::int64_t images) {
                   .positions = std::vector<std::int64_t>(static_cast<std::size_t>(images)),
                   .global = group(crops.global_size, 2),
                   .local = group(crops.local_size, crops.local_count)};
+  if (auto const size = crops.gram_teacher_crops_size) batch.gram = group(*size, 2);
   std::iota(batch.positions.begin(), batch.positions.end(), 0);
   return batch;
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lists of rows of the packed tokens.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "kernels/arena.hpp"
 #include "kernels/tokens.hpp"
+#include "model/vit.hpp"
 
 namespace dino::train {
 
@@ -28,6 +30,14 @@ void add_patch_rows(TokenLayout const& layout, std::span<Index const> patches,
     rows.push_back(static_cast<std::int32_t>(segment.first_row + image * segment.tokens() +
                                              segment.prefix + index % segment.patches()));
   }
+}
+
+/// Rows of class tokens of global crops, of class tokens of local crops, and of patches.
+inline std::array<RowGroup, 3> row_groups(std::int64_t globals, std::int64_t locals,
+                                          std::int64_t patches) {
+  return {{{globals, TokenKind::prefix},
+           {locals, TokenKind::local_prefix},
+           {patches, TokenKind::patch}}};
 }
 
 template <class U>
