@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Golden files of the kind step: three training steps of DINO v1 or DINOv2.
+// Golden files of the kind step: three training steps of DINO v1, DINOv2 or DINOv3.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "golden/model_arrays.hpp"
+#include "golden/v3_objective.hpp"
 #include "train/dinov2_step.hpp"
 #include "train/step.hpp"
 
@@ -81,6 +82,8 @@ class StepCheck {
                             .eps = file_.real("adamw_eps")};
     out.freeze_last_layer = v1 && schedule("epoch", i) < file_.real("freeze_last_layer_epochs");
     if (!v1) out.last_layer_lr = schedule("last_layer_lr", i);
+    out.iteration = std::llround(schedule("iteration", i));
+    if (file_.method == "dinov3") take_v3_weights(file_, out);
     return out;
   }
 
@@ -98,12 +101,14 @@ class StepCheck {
   train::StepResult one_step(std::int64_t i) {
     std::vector<float> global;
     std::vector<float> local;
+    std::vector<float> gram;
     auto const folder = "inputs/step" + std::to_string(i);
     auto const collated = masks(folder);
     train::CropViews const crops{.images = file_.integer("batch"),
                                  .first = 0,
                                  .global = images(folder + "/global_crops", global),
                                  .local = images(folder + "/local_crops", local),
+                                 .gram = images(folder + "/gram_teacher_crops", gram),
                                  .drop_path = {},
                                  .masks = collated.masks.empty() ? nullptr : &collated};
     if (i == 0) observe();
@@ -158,8 +163,7 @@ class StepCheck {
   void compare_final(std::string const& name, std::span<float const> actual,
                      std::vector<double> const& expected, std::vector<double> const& start,
                      double tolerance) {
-    bool const qkv_bias =
-        name.size() > 13 && name.compare(name.size() - 13, 13, "attn.qkv.bias") == 0;
+    bool const qkv_bias = file_.integer("mask_k_bias", 0) == 0 && name.ends_with("attn.qkv.bias");
     double learning_rates = 0;
     for (auto const lr : file_.at("inputs/schedule/lr").numbers()) learning_rates += lr;
     std::array<double, 5> worst{};  // value, its scale, update, its scale, k third
@@ -265,6 +269,7 @@ DinoHeadShape v2_head(GoldenFile const& file, std::string const& name, std::int6
           .bottleneck_dim = key("bottleneck_dim"),
           .out_dim = key("n_prototypes"),
           .nlayers = key("nlayers"),
+          .weight_norm = file.method == "dinov2",
           .norm_last_layer = false};
 }
 
@@ -278,27 +283,33 @@ train::ModelShape v2_shape(GoldenFile const& file) {
   return shape;
 }
 
+/// Of DINOv2, or of DINOv3.
 train::DinoV2Objective v2_objective(GoldenFile const& file) {
   auto const centering = file.text("centering") == "sinkhorn_knopp"
                              ? train::Centering::sinkhorn_knopp
                              : train::Centering::centering;
-  return {.dino_weight = file.real("dino_loss_weight"),
-          .ibot_weight = file.real("ibot_loss_weight"),
-          .koleo_weight = file.real("koleo_loss_weight", 0.0),
-          .koleo_group = std::nullopt,
-          .dino_centering = centering,
-          .ibot_centering = centering,
-          .center_momentum = file.real("center_momentum", 0.9),
-          .sinkhorn_iterations = static_cast<int>(file.integer("sinkhorn_iterations", 3)),
-          .pairs = CropPairs::v2(file.integer("n_local_crops"))};
+  train::DinoV2Objective objective{
+      .dino_weight = file.real("dino_loss_weight"),
+      .ibot_weight = file.real("ibot_loss_weight"),
+      .koleo_weight = file.real("koleo_loss_weight", 0.0),
+      .koleo_group = std::nullopt,
+      .dino_centering = centering,
+      .ibot_centering = centering,
+      .center_momentum = file.real("center_momentum", 0.9),
+      .sinkhorn_iterations = static_cast<int>(file.integer("sinkhorn_iterations", 3)),
+      .pairs = CropPairs::v2(file.integer("n_local_crops"))};
+  if (file.method == "dinov3") take_v3_objective(file, objective);
+  return objective;
 }
 
 optim::ParameterRules v2_rules(GoldenFile const& file) {
-  return {.layers = optim::LayerwiseDecay{.rules = optim::GroupRules::v2,
-                                          .depth = file.integer("depth"),
-                                          .decay = file.real("layerwise_decay"),
-                                          .patch_embed = file.real("patch_embed_lr_mult")},
-          .clipping = optim::Clipping::module};
+  bool const v2 = file.method == "dinov2";
+  return {
+      .layers = optim::LayerwiseDecay{.rules = v2 ? optim::GroupRules::v2 : optim::GroupRules::v3,
+                                      .depth = file.integer("depth"),
+                                      .decay = file.real("layerwise_decay"),
+                                      .patch_embed = file.real("patch_embed_lr_mult")},
+      .clipping = optim::Clipping::module};
 }
 
 class V2Check : public StepCheck {
@@ -309,10 +320,11 @@ class V2Check : public StepCheck {
                                                              shard::Strategy{}, v2_shape(file),
                                                              v2_rules(file), v2_objective(file))) {
     for (auto const& [state, name] : centers())
-      step_->set_loss_state({state, file.at("params/loss/" + name).floats()});
+      if (file.has("params/loss/" + name))
+        step_->set_loss_state({state, file.at("params/loss/" + name).floats()});
   }
 
- private:
+ protected:
   train::DinoV2Step<float>& v2() { return static_cast<train::DinoV2Step<float>&>(*step_); }
   static std::map<std::string, std::string> centers() {
     return {{"center", "dino_loss.center"}, {"ibot_center", "ibot_patch_loss.center"}};
@@ -335,9 +347,13 @@ class V2Check : public StepCheck {
     auto const& student = seen.student_dino;
     auto const classes = student.extent(0);
     bool const shared = file_.integer("ibot_separate_head", 0) == 0;
-    // Local crops come first there, and the teacher's two crops are swapped.
-    auto student_rows = joined(rows(student, 2 * b, classes), rows(student, 0, 2 * b));
-    auto teacher_rows = joined(rows(seen.teacher_dino, b, 2 * b), rows(seen.teacher_dino, 0, b));
+    // In v2 local crops come first there, and the teacher's two crops are swapped.
+    bool const v2 = file_.method == "dinov2";
+    auto const moved = [&](View<float const, 2> x, std::int64_t first, std::int64_t all_rows) {
+      return v2 ? joined(rows(x, first, all_rows), rows(x, 0, first)) : rows(x, 0, all_rows);
+    };
+    auto student_rows = moved(student, 2 * b, classes);
+    auto teacher_rows = moved(seen.teacher_dino, b, 2 * b);
     auto const all = [&](View<float const, 2> x) { return rows(x, 0, x.extent(0)); };
     if (shared && seen.student_ibot.extent(0) > 0) {
       student_rows = joined(student_rows, all(seen.student_ibot));
@@ -349,8 +365,7 @@ class V2Check : public StepCheck {
       beginning("debug_step0/student_ibot_head_output", all(seen.student_ibot));
       beginning("debug_step0/teacher_ibot_head_output", all(seen.teacher_ibot));
     }
-    beginning("debug_step0/teacher_cls_probs",
-              joined(rows(seen.dino_targets, b, 2 * b), rows(seen.dino_targets, 0, b)));
+    beginning("debug_step0/teacher_cls_probs", moved(seen.dino_targets, b, 2 * b));
     beginning("debug_step0/teacher_patch_probs", all(seen.ibot_targets));
   }
 
@@ -424,9 +439,7 @@ class V2Check : public StepCheck {
   }
 
   void compare_results() override {
-    // The reference logs half of the iBOT loss, and the weighted mean over the two KoLeo terms.
-    for (auto& value : terms_["ibot_loss"]) value /= 2;
-    for (auto& value : terms_["koleo_loss"]) value *= file_.real("koleo_loss_weight", 0.0) / 2;
+    scale_terms();
     for (auto const& [name, values] : terms_) {
       if (!file_.has("expected/losses/" + name)) continue;
       if (name == "koleo_loss") {
@@ -437,6 +450,12 @@ class V2Check : public StepCheck {
     }
     for (auto const& [module, values] : norms_) relative("grad_norm/" + module, values);
     compare_centers();
+  }
+
+  /// The reference logs half of the iBOT loss, and the weighted mean over the two KoLeo terms.
+  virtual void scale_terms() {
+    for (auto& value : terms_["ibot_loss"]) value /= 2;
+    for (auto& value : terms_["koleo_loss"]) value *= file_.real("koleo_loss_weight", 0.0) / 2;
   }
 
   /// The reference stores the centre without the last step's mean, which it folds in later. With
@@ -466,6 +485,51 @@ class V2Check : public StepCheck {
   std::map<std::string, std::vector<float>> before_last_;
 };
 
+class V3Check : public V2Check {
+ public:
+  V3Check(GoldenFile const& file, Report& report) : V2Check(file, report) {
+    if (!file.has("params/gram_teacher/backbone.cls_token")) return;
+    require(step_->gram_teacher() != nullptr, ExitCode::input, "there is a Gram teacher too many");
+    load_parameters(*step_->gram_teacher(), file, "gram_teacher");
+    step_->set_loss_state({"gram_teacher", {1, 0}});
+  }
+
+ private:
+  void scale_terms() override {}
+
+  void compare_results() override {
+    V2Check::compare_results();
+    std::vector<double> local, gram;
+    for (std::int64_t i = 0; i < file_.integer("n_steps"); ++i) {
+      local.push_back(settings(i).dino_local_weight);
+      gram.push_back(settings(i).gram_weight);
+    }
+    relative("losses/dino_local_loss_weight", local);
+    if (file_.has("expected/losses/gram_loss_weight")) relative("losses/gram_loss_weight", gram);
+    if (file_.has("expected/n_gram_updates"))
+      report_.compare("n_gram_updates", std::vector{v2().gram_updates()});
+    buffers("student_final");
+    buffers("teacher_final");
+    if (auto* const store = step_->gram_teacher()) {
+      finals("gram_teacher_final", "gram_teacher", *store, teacher_tolerance);
+      buffers("gram_teacher_final");
+    }
+  }
+
+  /// What the reference keeps beside the parameters: periods, and masks of the keys' biases.
+  void buffers(std::string const& group) {
+    auto const shape = backbone_shape(file_);
+    report_.compare(group + "/backbone.rope_embed.periods", shape.rope->periods(shape.head_dim()),
+                    backbone_tolerance);
+    if (!shape.mask_k_bias) return;
+    std::vector<double> mask(static_cast<std::size_t>(3 * shape.embed_dim), 1.0);
+    auto const third = mask.begin() + static_cast<std::ptrdiff_t>(shape.embed_dim);
+    std::fill_n(third, shape.embed_dim, 0.0);
+    for (std::int64_t i = 0; i < shape.depth; ++i)
+      report_.compare(fmt::format("{}/backbone.blocks.{}.attn.qkv.bias_mask", group, i), mask, 0.0);
+  }
+};
+
 }  // namespace
 
 void check_step(GoldenFile const& file, Report& report) {
@@ -473,6 +537,7 @@ void check_step(GoldenFile const& file, Report& report) {
     return report.skip("", "optimizer " + file.text("optimizer") + " is not implemented");
   if (file.method == "dinov1") return V1Check(file, report).run_all();
   if (file.method == "dinov2") return V2Check(file, report).run_all();
+  if (file.method == "dinov3") return V3Check(file, report).run_all();
   report.skip("", "steps of method " + file.method + " are not implemented");
 }
 
