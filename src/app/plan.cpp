@@ -42,7 +42,8 @@ void print_bytes(train::Plan const& plan) {
   row("AdamW moments", plan.student.optimizer);
   row("teacher, float32 masters", plan.teacher.parameters);
   row("gathered units", plan.student.working + plan.teacher.working);
-  row("activations and logits", plan.activation_bytes);
+  row("activations and scratch", plan.activation_bytes - plan.logits_bytes);
+  row("logits over prototypes", plan.logits_bytes);
   row("peak", plan.total_bytes());
 }
 
