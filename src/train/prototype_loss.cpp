@@ -82,14 +82,17 @@ std::int64_t PrototypeLoss<T>::tiles(LogitMemory const& memory, std::size_t kind
   return (items + most - 1) / most;
 }
 
-/// The rows of some items: where they do not lie together, a copy on the arena.
+/// The rows of some items: where they do not lie together, a copy on the arena. There is always
+/// room for all rows, so that the arena's size does not depend on tiles: a step with fewer items,
+/// which has other tiles, must not need more.
 template <class T>
 View<T const, 2> PrototypeLoss<T>::rows_of(Arena& arena, View<T const, 2> rows,
                                            std::int64_t rows_per_item, Share items) const {
+  auto const room = arena.take<T, 2>(rows.extents());
   auto const all = rows.extent(0) / rows_per_item, n = items.size();
   if (rows_per_item == 1 || n == all)
     return rows.rows(items.begin * rows_per_item, items.end * rows_per_item);
-  auto const part = arena.take<T, 2>({n * rows_per_item, rows.extent(1)});
+  auto const part = room.rows(0, n * rows_per_item);
   for (std::int64_t crop = 0; crop < rows_per_item; ++crop) {
     run(space_, Cast<T, T>{.x = rows.rows(crop * all + items.begin, crop * all + items.end).flat(),
                            .y = part.rows(crop * n, (crop + 1) * n).flat()});
@@ -237,7 +240,7 @@ void PrototypeLoss<T>::run_tile(Arena& arena, LogitMemory& memory, std::size_t k
     kinds_[kind].cross_entropy(tile);
   }
   Stopwatch const watch(times_.backward);
-  auto const dx = arena.take<T, 2>(x.extents());
+  auto const dx = arena.take<T, 2>(drows.extents()).rows(0, x.extent(0));
   student_.backward(tile.dlogits, x, dx);
   put_rows(dx, drows, per_item, tile.items);
 }

@@ -147,6 +147,28 @@ TEST(Plan, LogitsOverManyPrototypesStayBelowTheirLimit) {
   }
 }
 
+// A run draws fewer masked patches than the plan allows for, and then has other tiles.
+TEST(Plan, IsEnoughForStepsWithFewerRowsWhateverTheirTiles) {
+  auto config = small("dinov2", "full");
+  config.dino.centering = config.ibot.centering = "sinkhorn_knopp";
+  config.koleo.loss_weight = 0;
+  config.run.logits_mib = 1;
+  for (std::int64_t const prototypes : {31, 300, 3000}) {
+    for (std::int64_t const images : {1, 20, 200}) {
+      config.dino.out_dim = config.ibot.out_dim = prototypes;
+      config.data.batch_size = 2 * images;
+      std::int64_t before = 0;
+      for (int percent = 5; percent < 100; percent += 5) {
+        config.ibot.mask_ratio = {0.0, percent / 100.0};
+        auto const bytes = step_cost<float>(config, images, 2).arena_bytes;
+        EXPECT_GE(bytes, before) << prototypes << " prototypes, " << images << " images, masks of "
+                                 << percent << " %";
+        before = bytes;
+      }
+    }
+  }
+}
+
 // Source: method.md 1.1.
 TEST(Plan, BackbonesHaveThePublishedParameters) {
   auto const backbone = [](std::string const& method, std::string const& arch, std::int64_t patch,
