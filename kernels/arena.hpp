@@ -16,14 +16,15 @@ class Arena {
   static constexpr std::int64_t no_limit = std::int64_t{1} << 46;
 
   Arena(Space const& space, std::int64_t bytes) : buffer_(space, bytes) {}
+  /// On memory taken from another arena, which is not released before the end of this one.
+  explicit Arena(View<std::byte, 1> memory) : buffer_(memory) {}
 
   /// An uninitialized array on top of the stack. \throws Error (a bug) where the arena is too small
   template <class T, int R>
   View<T, R> take(std::array<std::int64_t, R> extents) {
     std::int64_t count = 1;
     for (auto const e : extents) count *= e;
-    auto const bytes =
-        (count * static_cast<std::int64_t>(sizeof(T)) + alignment - 1) / alignment * alignment;
+    auto const bytes = aligned(count * static_cast<std::int64_t>(sizeof(T)));
     require(top_ + bytes <= buffer_.bytes(), ExitCode::bug,
             "the arena of {} bytes is too small: {} are in use and {} more are asked for",
             buffer_.bytes(), top_, bytes);
@@ -31,6 +32,10 @@ class Arena {
     top_ += bytes;
     high_water_ = std::max(high_water_, top_);
     return view;
+  }
+  /// What `take` uses for so many bytes.
+  static constexpr std::int64_t aligned(std::int64_t bytes) {
+    return (bytes + alignment - 1) / alignment * alignment;
   }
   /// Bytes in use; give it to `release` to free everything taken since.
   std::int64_t mark() const { return top_; }

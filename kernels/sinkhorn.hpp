@@ -18,11 +18,12 @@ struct SinkhornExponential {
   void check() const;
 };
 
-/// sums_k += Σ_i x_ik c_i, in a fixed order.
+/// sums_k = factor sums_k + Σ_i x_ik c_i, in a fixed order.
 struct ScaledColumnSums {
   View<float const, 2> x;           ///< [R, K]
   View<double const, 1> row_scale;  ///< [R], c
   View<double, 1> sums;             ///< [K], added to
+  double factor = 1;  ///< of the sums of rows before, whose scales were relative to another value
   void check() const;
 };
 

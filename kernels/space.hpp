@@ -57,6 +57,8 @@ class Buffer {
  public:
   Buffer() = default;
   Buffer(Space const& space, std::int64_t bytes);
+  /// Memory that belongs to someone else and outlives this.
+  explicit Buffer(View<std::byte, 1> memory) : data_(memory.data()), bytes_(memory.size()) {}
   std::byte* data() const { return data_; }
   std::int64_t bytes() const { return bytes_; }
   template <class T>

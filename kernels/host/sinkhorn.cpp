@@ -35,6 +35,7 @@ void execute(Host const&, ScaledColumnSums const& op) {
   auto const rows = op.x.extent(0);
   auto const* const scale = op.row_scale.data();
   auto* const sums = op.sums.data();
+  double const factor = op.factor;
   host::parallel_parts(op.x.extent(1), columns, [=](std::int64_t begin, std::int64_t end) {
     double partial[columns] = {};
     for (std::int64_t i = 0; i < rows; ++i) {
@@ -44,7 +45,7 @@ void execute(Host const&, ScaledColumnSums const& op) {
       for (std::int64_t k = begin; k < end; ++k)
         partial[k - begin] += static_cast<double>(x[k]) * c;
     }
-    for (std::int64_t k = begin; k < end; ++k) sums[k] += partial[k - begin];
+    for (std::int64_t k = begin; k < end; ++k) sums[k] = factor * sums[k] + partial[k - begin];
   });
 }
 

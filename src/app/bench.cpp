@@ -95,6 +95,7 @@ ExitCode bench_step(Communicator const& world, Config const& config, std::int64_
                        {"gemm_gflops_per_rank", gemm},
                        {"share_of_gemm", figure.gflops / gemm},
                        {"arena_bytes", figure.arena_bytes},
+                       {"logits_bytes", figure.logits_bytes},
                        {"student_bytes", bytes_json(figure.student)},
                        {"teacher_bytes", bytes_json(figure.teacher)},
                        {"seconds", times_json(figure.times)}});

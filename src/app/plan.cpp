@@ -44,7 +44,8 @@ void print_bytes(train::Plan const& plan) {
   if (plan.gram_teacher.parameters > 0)
     row("Gram teacher, float32 masters", plan.gram_teacher.parameters);
   row("gathered units", plan.student.working + plan.teacher.working + plan.gram_teacher.working);
-  row("activations and logits", plan.activation_bytes);
+  row("activations and scratch", plan.activation_bytes - plan.logits_bytes);
+  row("logits over prototypes", plan.logits_bytes);
   row("peak", plan.total_bytes());
 }
 

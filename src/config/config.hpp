@@ -24,6 +24,7 @@ struct Run {
   std::optional<std::int64_t> steps;
   std::optional<std::int64_t> stop_after_steps;
   std::optional<std::int64_t> micro_batch;
+  std::int64_t logits_mib = 64;
   std::optional<double> time_budget;
   std::int64_t log_every = 10;
   std::optional<std::int64_t> epoch_length;
@@ -45,6 +46,9 @@ struct Run {
           "end (exit code 75, with a checkpoint) after this many steps; schedules stay");
     field("micro_batch", micro_batch,
           "images per rank and forward pass, >= 1; unset: the rank's whole share of the batch");
+    field("logits_mib", logits_mib,
+          "MiB that logits over prototypes may take on a rank; larger ones are computed in tiles, "
+          ">= 1");
     field("time_budget", time_budget, "seconds after which the run saves and stops (exit code 75)");
     field("log_every", log_every, "steps between progress lines, >= 1");
     field("epoch_length", epoch_length,

@@ -20,6 +20,7 @@ void validate_run(Run const& run) {
   at_least("run.steps", run.steps, 1, "1000");
   at_least("run.stop_after_steps", run.stop_after_steps, 1, "1000");
   at_least("run.micro_batch", run.micro_batch, 1, "16");
+  at_least("run.logits_mib", run.logits_mib, 1, "64");
   if (run.time_budget) positive("run.time_budget", *run.time_budget, "3600");
   at_least("run.log_every", run.log_every, 1, "10");
   at_least("run.epoch_length", run.epoch_length, 1, "1250");

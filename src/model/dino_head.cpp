@@ -60,7 +60,12 @@ DinoHead<T>::DinoHead(Space const& space, DinoHeadShape const& shape, Store& sto
       shape_(shape),
       store_(store),
       mlp_unit_(first_unit),
-      last_unit_(first_unit + 1),
+      prototypes_(space,
+                  {.bottleneck_dim = shape.bottleneck_dim,
+                   .out_dim = shape.out_dim,
+                   .weight_norm = shape.weight_norm,
+                   .norm_last_layer = shape.norm_last_layer},
+                  store, first_unit + 1),
       inputs_(static_cast<std::size_t>(shape.nlayers)),
       hidden_(static_cast<std::size_t>(shape.nlayers)) {}
 
@@ -97,77 +102,26 @@ View<T, 2> DinoHead<T>::mlp(Arena& arena, View<T const, 2> x, Keep keep) {
 }
 
 template <class T>
-View<float, 2> DinoHead<T>::forward(Arena& arena, View<T const, 2> x, Keep keep) {
-  auto const rows = x.extent(0);
-  auto const logits = arena.take<float, 2>({rows, shape_.out_dim});
+View<T, 2> DinoHead<T>::forward(Arena& arena, View<T const, 2> x, Keep keep) {
+  auto const u = arena.take<T, 2>({x.extent(0), shape_.bottleneck_dim});
   auto const mark = arena.mark();
   auto const z = mlp(arena, x, keep);
-  auto const u = arena.take<T, 2>(z.extents());
-  norm_ = arena.take<float, 1>({rows});
+  norm_ = arena.take<float, 1>({x.extent(0)});
   run(space_, L2NormalizeForward<T>{.x = z, .y = u, .norm = norm_, .eps = shape_.normalize_eps});
-  auto const weight = prototypes(arena);
-  run(space_, LinearForward<T, float>{.x = u, .weight = weight, .bias = {}, .y = logits});
   bottleneck_ = z;
   normalized_ = u;
-  prototypes_ = weight;
   if (keep == Keep::no) arena.release(mark);
-  return logits;
-}
-
-/// The prototypes [K, bottleneck_dim] on the arena.
-template <class T>
-View<T const, 2> DinoHead<T>::prototypes(Arena& arena) {
-  auto const p = store_.gather(last_unit_, Pass::forward);
-  auto const weight = arena.take<T, 2>({shape_.out_dim, shape_.bottleneck_dim});
-  if (shape_.weight_norm) {
-    run(space_, WeightNormForward<T>{.g = p.matrix("last_layer.weight_g"),
-                                     .v = p.matrix("last_layer.weight_v"),
-                                     .weight = weight});
-  } else {
-    run(space_, Cast<T, T>{.x = p.vector("last_layer.weight"), .y = weight.flat()});
-  }
-  store_.release(last_unit_, Pass::forward);
-  return weight;
-}
-
-/// Adds the gradient of the last layer's parameters, given that of the prototypes.
-template <class T>
-void DinoHead<T>::prototypes_backward(View<float const, 2> dweight, typename Store::Last last) {
-  auto const p = store_.gather(last_unit_, Pass::backward);
-  auto const g = store_.gradient(last_unit_);
-  if (shape_.weight_norm) {
-    run(space_,
-        WeightNormBackward<T>{
-            .dweight = dweight,
-            .g = p.matrix("last_layer.weight_g"),
-            .v = p.matrix("last_layer.weight_v"),
-            .dg = shape_.norm_last_layer ? View<float, 2>{} : g.matrix("last_layer.weight_g"),
-            .dv = g.matrix("last_layer.weight_v")});
-  } else {
-    run(space_, Axpy<float>{.a = 1, .x = dweight.flat(), .y = g.vector("last_layer.weight")});
-  }
-  store_.reduce(last_unit_, last);
-  store_.release(last_unit_, Pass::backward);
+  return u;
 }
 
 template <class T>
-View<T, 2> DinoHead<T>::backward(Arena& arena, View<T const, 2> dlogits,
-                                 typename Store::Last last) {
-  auto const dx = arena.take<T, 2>({dlogits.extent(0), shape_.in_dim});
+View<T, 2> DinoHead<T>::backward(Arena& arena, View<T const, 2> dy, typename Store::Last last) {
+  auto const dx = arena.take<T, 2>({dy.extent(0), shape_.in_dim});
   ArenaScope const scope(arena);
-  auto const dz = arena.take<T, 2>(normalized_.extents());
-  run(space_, LinearBackwardInput<T>{.dy = dlogits, .weight = prototypes_, .dx = dz});
-  {
-    ArenaScope const last_layer(arena);
-    auto const dweight = arena.take<float, 2>(prototypes_.extents());
-    run(space_, Fill<float>{.y = dweight.flat()});
-    run(space_,
-        LinearBackwardWeight<T>{.x = normalized_, .dy = dlogits, .dweight = dweight, .dbias = {}});
-    prototypes_backward(dweight, last);
-  }
+  auto const dz = arena.take<T, 2>(dy.extents());
   run(space_,
       L2NormalizeBackward<T>{
-          .dy = dz, .y = normalized_, .norm = norm_, .dx = dz, .eps = shape_.normalize_eps});
+          .dy = dy, .y = normalized_, .norm = norm_, .dx = dz, .eps = shape_.normalize_eps});
   auto const dinput = mlp_backward(arena, dz, last);
   run(space_, Cast<T, T>{.x = dinput.flat(), .y = dx.flat()});
   return dx;

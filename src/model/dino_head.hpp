@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/arena.hpp"
+#include "model/prototypes.hpp"
 #include "model/vit.hpp"
 #include "shard/store.hpp"
 
@@ -17,48 +18,49 @@ struct DinoHeadShape {
   std::int64_t bottleneck_dim = 256;
   std::int64_t out_dim = 65536;  ///< K prototypes
   std::int64_t nlayers = 3;      ///< linear layers before the prototypes, >= 1
-  bool weight_norm = true;       ///< prototypes are g v / ‖v‖ (v1, v2); else a plain matrix (v3)
-  bool norm_last_layer = true;   ///< the prototypes' norms weight_g are frozen at 1
+  bool weight_norm = true;      ///< prototypes are g v / ‖v‖ (v1, v2); else a plain matrix (v3)
+  bool norm_last_layer = true;  ///< the prototypes' norms weight_g are frozen at 1
   float normalize_eps = 1e-12F;
 };
 
 /// The parameter table: the MLP and the weight-normalised last layer are a unit each.
 std::vector<shard::UnitSpec> dino_head_units(DinoHeadShape const& shape, std::string const& prefix);
 
-/// MLP with GELU, L2 normalisation, (weight-normalised) linear layer without bias.
+/// MLP with GELU and L2 normalisation over all rows; then the prototypes, over any tile of them.
 template <class T>
 class DinoHead {
  public:
   DinoHead(Space const& space, DinoHeadShape const& shape, shard::ParameterStore<T>& store,
            int first_unit);
 
-  /// Logits [R, K] in float32, on the arena, for rows x [R, in_dim], which must stay for backward.
-  View<float, 2> forward(Arena& arena, View<T const, 2> x, Keep keep);
-  /// Parameter gradients, and the gradient of x: [R, in_dim] on the arena.
-  View<T, 2> backward(Arena& arena, View<T const, 2> dlogits,
+  /// Normalised rows [R, bottleneck_dim], which the prototypes take, on the arena, for rows x
+  /// [R, in_dim]. Both must stay for backward.
+  View<T, 2> forward(Arena& arena, View<T const, 2> x, Keep keep);
+  /// Gradients of the MLP, and the gradient of x: [R, in_dim] on the arena.
+  /// \param dy  of the normalised rows
+  View<T, 2> backward(Arena& arena, View<T const, 2> dy,
                       typename shard::ParameterStore<T>::Last last);
 
-  /// Before and after the L2 normalisation, [R, bottleneck_dim], of the last forward pass with
-  /// Keep::yes.
+  Prototypes<T>& prototypes() { return prototypes_; }
+  DinoHeadShape const& shape() const { return shape_; }
+  /// Before the L2 normalisation, [R, bottleneck_dim], of the last forward pass with Keep::yes.
   View<T const, 2> bottleneck() const { return bottleneck_; }
-  View<T const, 2> bottleneck_normalized() const { return normalized_; }
 
  private:
   using Store = shard::ParameterStore<T>;
   std::string layer_name(std::int64_t layer) const;
   std::int64_t layer_width(std::int64_t layer) const;  ///< of the output of linear layer `layer`
   View<T, 2> mlp(Arena& arena, View<T const, 2> x, Keep keep);
-  View<T const, 2> prototypes(Arena& arena);
-  void prototypes_backward(View<float const, 2> dweight, typename Store::Last last);
   View<T, 2> mlp_backward(Arena& arena, View<T, 2> dz, typename Store::Last last);
 
   Space space_;
   DinoHeadShape shape_;
   Store& store_;
-  int mlp_unit_, last_unit_;
+  int mlp_unit_;
+  Prototypes<T> prototypes_;
   std::vector<View<T const, 2>> inputs_;  ///< of each linear layer
   std::vector<View<T const, 2>> hidden_;  ///< before each GELU
-  View<T const, 2> bottleneck_, normalized_, prototypes_;
+  View<T const, 2> bottleneck_, normalized_;
   View<float, 1> norm_;
 };
 

@@ -39,10 +39,9 @@ View<float const, 2> DinoLoss::targets(View<float, 2> teacher_logits, double tea
 }
 
 template <class T>
-View<T, 2> DinoLoss::cross_entropy(Arena& arena, View<float const, 2> student,
-                                   View<float const, 2> targets, std::int64_t images,
-                                   std::int64_t global_batch, double student_temperature) {
-  auto const gradient = arena.take<T, 2>(student.extents());
+void DinoLoss::cross_entropy(View<float const, 2> student, View<float const, 2> targets,
+                             std::int64_t images, std::int64_t global_batch,
+                             double student_temperature, View<T, 2> dlogits) {
   auto const crops = images == 0 ? 2 : student.extent(0) / images;
   double const pairs = 2.0 * static_cast<double>(crops) - 2.0;
   run(space_, DinoCrossEntropy<T>{.student = student,
@@ -50,9 +49,8 @@ View<T, 2> DinoLoss::cross_entropy(Arena& arena, View<float const, 2> student,
                                   .batch = images,
                                   .temperature = static_cast<float>(student_temperature),
                                   .weight = 1.0 / (pairs * static_cast<double>(global_batch)),
-                                  .dlogits = gradient,
+                                  .dlogits = dlogits,
                                   .loss = loss_});
-  return gradient;
 }
 
 double DinoLoss::local_loss() const {
@@ -92,11 +90,10 @@ void DinoLoss::set_center(std::span<float const> center) {
   copy_to_space(space_, center_, center);
 }
 
-template View<float, 2> DinoLoss::cross_entropy<float>(Arena&, View<float const, 2>,
-                                                       View<float const, 2>, std::int64_t,
-                                                       std::int64_t, double);
-template View<bfloat16, 2> DinoLoss::cross_entropy<bfloat16>(Arena&, View<float const, 2>,
-                                                             View<float const, 2>, std::int64_t,
-                                                             std::int64_t, double);
+template void DinoLoss::cross_entropy<float>(View<float const, 2>, View<float const, 2>,
+                                             std::int64_t, std::int64_t, double, View<float, 2>);
+template void DinoLoss::cross_entropy<bfloat16>(View<float const, 2>, View<float const, 2>,
+                                                std::int64_t, std::int64_t, double,
+                                                View<bfloat16, 2>);
 
 }  // namespace dino

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
-#include "kernels/arena.hpp"
 #include "kernels/space.hpp"
 #include "objective/target_statistics.hpp"
 
@@ -23,14 +22,15 @@ class DinoLoss {
   /// that moves the centre at the end of the step.
   View<float const, 2> targets(View<float, 2> teacher_logits, double teacher_temperature);
 
-  /// Adds this micro-batch's share of the mean over pairs of crops and images of the global batch
-  /// to the step's loss, and gives its gradient [V B, K].
+  /// Adds the share of these images in the mean over pairs of crops and images of the global batch
+  /// to the step's loss, and gives its gradient.
   /// \param student  [V B, K] logits, crop-major; \param targets  [2 B, K]
-  /// \param images   of this micro-batch, B; \param global_batch  of all ranks and micro-batches
+  /// \param images   of these rows, B; \param global_batch  of all ranks and micro-batches
+  /// \param dlogits  as student, overwritten; may alias it where T is float
   template <class T>
-  View<T, 2> cross_entropy(Arena& arena, View<float const, 2> student, View<float const, 2> targets,
-                           std::int64_t images, std::int64_t global_batch,
-                           double student_temperature);
+  void cross_entropy(View<float const, 2> student, View<float const, 2> targets,
+                     std::int64_t images, std::int64_t global_batch, double student_temperature,
+                     View<T, 2> dlogits);
 
   /// This rank's share of the loss since `begin_step`.
   double local_loss() const;

@@ -12,6 +12,8 @@ struct CropPairs {
   std::int64_t global = 2, local = 1;
   CropPairing global_pairing = CropPairing::different;
   std::int64_t total() const { return global + local; }
+  /// Each makes a pair with both crops of the teacher.
+  std::int64_t local_crops() const { return local / 2; }
 
   /// DINOv2: pairs of different global crops; one local pair is counted where there are none.
   /// Source: method.md 3.2.

@@ -58,7 +58,7 @@ ParameterStore<T>::ParameterStore(Space const& space, ShardGroups const& groups,
 
 template <class T>
 template <class U>
-View<U, 1> ParameterStore<T>::allocate(std::int64_t count, std::int64_t StoreBytes::* kind) {
+View<U, 1> ParameterStore<T>::allocate(std::int64_t count, std::int64_t StoreBytes::*kind) {
   memory_.emplace_back(space_, count * static_cast<std::int64_t>(sizeof(U)));
   bytes_.*kind += memory_.back().bytes();
   return memory_.back().template as<U>();
@@ -115,6 +115,7 @@ bool ParameterStore<T>::start_gather(int index) {
 
 template <class T>
 void ParameterStore<T>::prefetch(int unit, Pass pass) {
+  if (pass == Pass::alone) return;
   int const direction = pass == Pass::forward ? 1 : -1;
   for (int i = 1; i <= strategy_.prefetch; ++i) {
     int const next = unit + i * direction;

@@ -35,7 +35,8 @@ struct ShardGroups {
 };
 
 enum class Role { student, teacher };
-enum class Pass { forward, backward };
+/// In which order units follow, so which are gathered ahead; `alone`: none is.
+enum class Pass { forward, backward, alone };
 
 /// Bytes that this rank holds for good; working buffers hold gathered units and full gradients.
 struct StoreBytes {
@@ -122,7 +123,7 @@ class ParameterStore {
     return !sharded() || (role_ == Role::student && !strategy_.reshard_after_forward);
   }
   template <class U>
-  View<U, 1> allocate(std::int64_t count, std::int64_t StoreBytes::* kind);
+  View<U, 1> allocate(std::int64_t count, std::int64_t StoreBytes::*kind);
   void allocate_gathered();
   void allocate_gradients();
   bool start_gather(int unit);

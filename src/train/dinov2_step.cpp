@@ -49,16 +49,13 @@ void DinoV2Step<T>::accumulate(Arena& arena, StepBatchSource const& source,
     Stopwatch const watch(times_.teacher);
     teacher_pass(arena, part);
   }
-  {
-    Stopwatch const watch(times_.loss);
-    make_targets(arena, work, settings.teacher_temperature);
-  }
+  auto losses = head_losses(arena, work, settings);
   if (needs_all_features(work)) run_ahead(arena, work, settings);
-  for (auto& part : work)
-    student_pass(arena, part, settings, &part == &work.back() ? StoreLast::yes : StoreLast::no);
+  for (std::size_t m = 0; m < work.size(); ++m)
+    student_pass(arena, work[m], losses, m, m + 1 == work.size() ? StoreLast::yes : StoreLast::no);
 }
 
-/// Row lists and masks in the space's memory, and room for the targets.
+/// Row lists and masks in the space's memory, and room for the teacher's rows.
 template <class T>
 void DinoV2Step<T>::prepare(Arena& arena, Work& work) {
   auto const& views = work.views();
@@ -84,63 +81,33 @@ void DinoV2Step<T>::prepare(Arena& arena, Work& work) {
     }
   }
   work.rows = to_space(space_, arena, rows);
-  work.dino_targets = arena.take<float, 2>({work.globals(), dino_center_.prototypes()});
-  work.ibot_targets = arena.take<float, 2>({work.masked, ibot_center_.prototypes()});
+  auto const& patches_head = shared_head() ? teacher_.head : *teacher_.ibot_head;
+  work.teacher_classes = arena.take<T, 2>({work.globals(), teacher_.head.shape().bottleneck_dim});
+  work.teacher_patches = arena.take<T, 2>({work.masked, patches_head.shape().bottleneck_dim});
 }
 
-/// Logits of the teacher's class tokens and of its patches where the student's are masked.
+/// The teacher's class tokens, and its patches where the student's are masked, up to the
+/// prototypes.
 template <class T>
 void DinoV2Step<T>::teacher_pass(Arena& arena, Work& work) {
   auto const& views = work.views();
-  {
-    ArenaScope const scope(arena);
-    auto& backbone = teacher_.backbone;
-    auto const tokens = backbone.forward(arena, std::span(&views.global, 1), {}, Keep::no);
-    auto const groups = row_groups(work.globals(), 0, work.rows.extent(0) - work.globals());
-    auto const features =
-        backbone.normalize(arena, backbone.gather_rows(arena, tokens, work.rows), Keep::no, groups);
-    auto const head = [&](DinoHead<T>& h, std::int64_t begin, std::int64_t end, View<float, 2> to) {
-      ArenaScope const inner(arena);
-      auto const logits = h.forward(arena, features.rows(begin, end), Keep::no);
-      run(space_, Cast<float, float>{.x = logits.flat(), .y = to.flat()});
-    };
-    head(teacher_.head, 0, work.globals(), work.dino_targets);
-    head(shared_head() ? teacher_.head : *teacher_.ibot_head, work.globals(),
-         work.globals() + work.masked, work.ibot_targets);
-    if (with_gram() && gram_->ema_teacher())
-      gram_->take(arena, work.patches, features.rows(work.globals(), features.extent(0)),
-                  work.gram_targets);
-  }
-  if (!observer_) return;
-  work.teacher_dino = arena.take<float, 2>(work.dino_targets.extents());
-  work.teacher_ibot = arena.take<float, 2>(work.ibot_targets.extents());
-  run(space_, Cast<float, float>{.x = work.dino_targets.flat(), .y = work.teacher_dino.flat()});
-  run(space_, Cast<float, float>{.x = work.ibot_targets.flat(), .y = work.teacher_ibot.flat()});
-}
-
-template <class T>
-void DinoV2Step<T>::targets_of(Arena& arena, Centering how, SinkhornKnopp& sinkhorn,
-                               SoftmaxCentering& centering,
-                               std::vector<View<float, 2>> const& parts, double temperature) {
-  if (how == Centering::sinkhorn_knopp) {
-    sinkhorn.targets(arena, world_, parts, temperature);
-  } else {
-    for (auto const& part : parts) centering.targets(part, temperature);
-  }
-}
-
-template <class T>
-void DinoV2Step<T>::make_targets(Arena& arena, std::vector<Work>& work, double temperature) {
-  std::vector<View<float, 2>> dino, ibot;
-  for (auto const& part : work) {
-    dino.push_back(part.dino_targets);
-    ibot.push_back(part.ibot_targets);
-  }
   ArenaScope const scope(arena);
-  targets_of(arena, objective_.dino_centering, dino_sinkhorn_, dino_center_, dino, temperature);
-  if (with_ibot())
-    targets_of(arena, objective_.ibot_centering, ibot_sinkhorn_, ibot_center_, ibot, temperature);
-  for (auto const& part : work) statistics_.add(part.dino_targets);
+  auto& backbone = teacher_.backbone;
+  auto const tokens = backbone.forward(arena, std::span(&views.global, 1), {}, Keep::no);
+  auto const groups = row_groups(work.globals(), 0, work.rows.extent(0) - work.globals());
+  auto const features =
+      backbone.normalize(arena, backbone.gather_rows(arena, tokens, work.rows), Keep::no, groups);
+  auto const head = [&](DinoHead<T>& h, std::int64_t begin, std::int64_t end, View<T, 2> to) {
+    ArenaScope const inner(arena);
+    auto const rows = h.forward(arena, features.rows(begin, end), Keep::no);
+    run(space_, Cast<T, T>{.x = rows.flat(), .y = to.flat()});
+  };
+  auto const globals = work.globals();
+  head(teacher_.head, 0, globals, work.teacher_classes);
+  head(shared_head() ? teacher_.head : *teacher_.ibot_head, globals, globals + work.masked,
+       work.teacher_patches);
+  if (with_gram() && gram_->ema_teacher())
+    gram_->take(arena, work.patches, features.rows(globals, features.extent(0)), work.gram_targets);
 }
 
 template <class T>
@@ -194,18 +161,8 @@ View<std::int32_t const, 1> DinoV2Step<T>::student_rows(Arena& arena, Work const
 }
 
 template <class T>
-DinoV2Settings DinoV2Step<T>::dino_settings(Work const& work, StepSettings const& settings) const {
-  return {.pairs = objective_.pairs,
-          .images = work.views().images,
-          .global_batch = global_batch_,
-          .student_temperature = settings.student_temperature,
-          .loss_weight = objective_.dino_weight,
-          .local_weight = settings.dino_local_weight};
-}
-
-template <class T>
-void DinoV2Step<T>::student_pass(Arena& arena, Work& work, StepSettings const& settings,
-                                 StoreLast last) {
+void DinoV2Step<T>::student_pass(Arena& arena, Work& work, HeadLosses& losses,
+                                 std::size_t micro_batch, StoreLast last) {
   ArenaScope const scope(arena);
   auto& backbone = student_.backbone;
   auto const images = student_images(work);
@@ -215,7 +172,6 @@ void DinoV2Step<T>::student_pass(Arena& arena, Work& work, StepSettings const& s
   auto const classes = layout.images(), count = classes + work.masked;
   auto const rows = student_rows(arena, work, layout);
   View<T, 2> features;
-  View<float, 2> dino_logits, ibot_logits;
   {
     Stopwatch const watch(times_.student_forward);
     auto const tokens = backbone.forward(arena, images, work.draws(), Keep::yes, masks);
@@ -224,51 +180,22 @@ void DinoV2Step<T>::student_pass(Arena& arena, Work& work, StepSettings const& s
     features =
         backbone.normalize(arena, backbone.gather_rows(arena, tokens, rows), Keep::yes, groups);
     spread_.add(space_, View<T const, 2>(features.rows(0, work.globals())));
-    auto const dino_rows = shared_head() ? count : classes;
-    dino_logits = student_.head.forward(arena, features.rows(0, dino_rows), Keep::yes);
-    ibot_logits = shared_head() ? dino_logits.rows(classes, count)
-                                : student_.ibot_head->forward(arena, features.rows(classes, count),
-                                                              Keep::yes);
-  }
-  auto const ddino = arena.take<T, 2>(dino_logits.extents());
-  auto const dibot =
-      shared_head() ? ddino.rows(classes, count) : arena.take<T, 2>(ibot_logits.extents());
-  {
-    Stopwatch const watch(times_.loss);
-    if (observer_)
-      observer_({dino_logits.rows(0, classes), ibot_logits, work.teacher_dino, work.teacher_ibot,
-                 work.dino_targets, work.ibot_targets});
-    auto const dino = dino_settings(work, settings);
-    auto const globals = work.globals();
-    dino_loss_.template add_global<T>(dino_logits.rows(0, globals), work.dino_targets, dino,
-                                      ddino.rows(0, globals));
-    if (classes > globals)
-      dino_loss_.template add_local<T>(dino_logits.rows(globals, classes), work.dino_targets, dino,
-                                       ddino.rows(globals, classes));
-    ibot_loss_.template add<T>(ibot_logits, work.ibot_targets, work.mask_weights,
-                               {.global_crops = 2 * global_batch_,
-                                .student_temperature = settings.student_temperature,
-                                .loss_weight = objective_.ibot_weight},
-                               dibot);
   }
   auto const dfeatures = arena.take<T, 2>(features.extents());
-  {
-    Stopwatch const watch(times_.backward);
-    ArenaScope const heads(arena);
-    // Backward runs in the reverse order of forward, which its gathered units follow.
-    if (!shared_head()) {
-      auto const d = student_.ibot_head->backward(arena, dibot, last);
-      run(space_, Cast<T, T>{.x = d.flat(), .y = dfeatures.rows(classes, count).flat()});
-    }
-    auto const d = student_.head.backward(arena, ddino, last);
-    run(space_, Cast<T, T>{.x = d.flat(), .y = dfeatures.rows(0, d.extent(0)).flat()});
+  // One head after the other, in the order of the backward pass, which its gathered units follow.
+  if (!shared_head()) {
+    head_pass(arena, *student_.ibot_head, *losses.ibot, losses.memory, micro_batch,
+              features.rows(classes, count), dfeatures.rows(classes, count), last);
   }
+  auto const end = shared_head() ? count : classes;
+  head_pass(arena, student_.head, losses.dino, losses.memory, micro_batch, features.rows(0, end),
+            dfeatures.rows(0, end), last);
   {
     Stopwatch const watch(times_.loss);
     add_koleo(arena, work, features, dfeatures);
     auto const patches = [&](View<T, 2> of) { return of.rows(classes, of.extent(0)); };
     run(space_, Fill<T>{.y = dfeatures.rows(count, dfeatures.extent(0)).flat()});
-    add_gram(arena, work, patches(features), patches(dfeatures), settings.gram_weight);
+    add_gram(arena, work, patches(features), patches(dfeatures), gram_weight_);
   }
   Stopwatch const watch(times_.backward);
   backbone.normalize_backward(dfeatures, dfeatures, last);

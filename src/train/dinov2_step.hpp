@@ -12,6 +12,7 @@
 #include "objective/softmax_centering.hpp"
 #include "objective/target_statistics.hpp"
 #include "train/gram_term.hpp"
+#include "train/prototype_loss.hpp"
 #include "train/training_step.hpp"
 
 namespace dino::train {
@@ -41,7 +42,7 @@ struct DinoV2Objective {
 
 /// The step of DINOv2 and DINOv3: DINO on class tokens, iBOT on masked patches, KoLeo on class
 /// features, in DINOv3 Gram on patch features, all over the global batch. Sinkhorn-Knopp's targets
-/// need the teacher's logits of the whole step, so the teacher runs over all micro-batches first;
+/// need the teacher's rows of the whole step, so the teacher runs over all micro-batches first;
 /// KoLeo's neighbours and Gram matrices of the whole batch need all features, so with several
 /// micro-batches the student's backbone runs once more for them.
 template <class T>
@@ -60,18 +61,16 @@ class DinoV2Step : public TrainingStep<T> {
   /// Updates of the Gram teacher so far.
   std::int64_t gram_updates() const;
 
-  /// What one micro-batch computed, for comparing with golden numbers. Rows: class tokens of global
-  /// crops, of local crops, then (with a shared head) masked patches.
-  struct Seen {
-    View<float const, 2> student_dino, student_ibot, teacher_dino, teacher_ibot;  ///< logits
-    View<float const, 2> dino_targets, ibot_targets;
-  };
-  void observe(std::function<void(Seen const&)> observer) { observer_ = std::move(observer); }
+  /// What one micro-batch computed, for comparing with golden numbers: on class tokens, of global
+  /// crops and then of local ones, and on masked patches.
+  enum class Tokens { classes, patches };
+  using Observer = std::function<void(Tokens, SeenTile const&)>;
+  void observe(Observer observer) { observer_ = std::move(observer); }
 
  private:
   using Base = TrainingStep<T>;
   using Base::space_, Base::world_, Base::global_batch_, Base::times_, Base::student_,
-      Base::teacher_, Base::spread_, Base::groups_;
+      Base::teacher_, Base::spread_, Base::groups_, Base::logits_limit_, Base::logits_bytes_;
   using typename Base::StoreLast;
   using typename Base::Term;
 
@@ -82,9 +81,8 @@ class DinoV2Step : public TrainingStep<T> {
     View<std::int32_t const, 1> rows;   ///< class tokens of global crops, then masked patches
     View<float const, 1> mask_weights;  ///< [M]
     View<std::uint8_t const, 2> masks;  ///< [2 b, N]
-    View<float, 2> dino_targets;        ///< [2 b, K]: logits, then targets
-    View<float, 2> ibot_targets;        ///< [M, K']
-    View<float, 2> teacher_dino, teacher_ibot;   ///< copies of the logits, for the observer only
+    /// The teacher's, before the prototypes: [2 b, bottleneck_dim], [M, bottleneck_dim].
+    View<T, 2> teacher_classes, teacher_patches;
     View<float, 2> koleo_gradient;               ///< [2 b, D]
     GramPatches patches;                         ///< where there is a Gram term
     View<float, 2> gram_targets, gram_gradient;  ///< [n, D] in the order of the Gram loss
@@ -97,14 +95,24 @@ class DinoV2Step : public TrainingStep<T> {
     }
   };
 
+  /// Losses on the heads' prototypes, with the memory of their logits.
+  struct HeadLosses {
+    PrototypeLoss<T> dino;                 ///< of class tokens, and of patches where they share it
+    std::optional<PrototypeLoss<T>> ibot;  ///< of a separate head
+    LogitMemory memory;
+  };
+
   bool shared_head() const { return !student_.ibot_head.has_value(); }
   bool with_ibot() const { return objective_.ibot_weight != 0; }
   std::int64_t dim() const { return student_.backbone.shape().embed_dim; }
   void prepare(Arena& arena, Work& work);
   void teacher_pass(Arena& arena, Work& work);
-  void make_targets(Arena& arena, std::vector<Work>& work, double temperature);
-  void targets_of(Arena& arena, Centering how, SinkhornKnopp& sinkhorn, SoftmaxCentering& centering,
-                  std::vector<View<float, 2>> const& parts, double temperature);
+  HeadLosses head_losses(Arena& arena, std::vector<Work> const& work, StepSettings const& settings);
+  TokenLoss<T> class_tokens(Arena& arena, StepSettings const& settings);
+  TokenLoss<T> patch_tokens(Arena& arena, std::vector<Work> const& work,
+                            StepSettings const& settings);
+  void set_targets(TokenLoss<T>& tokens, Arena& arena, Centering how, SinkhornKnopp& sinkhorn,
+                   SoftmaxCentering& centering, double temperature);
   bool with_gram() const { return gram_ && gram_->active(); }
   bool gram_of_batch() const { return with_gram() && gram_->level() == GramLevel::batch; }
   bool needs_all_features(std::vector<Work> const& work) const;
@@ -120,11 +128,15 @@ class DinoV2Step : public TrainingStep<T> {
   void put_gram_targets(Arena& arena, Work const& work, View<float, 2> out);
   void add_gram(Arena& arena, Work& work, View<T const, 2> features, View<T, 2> dfeatures,
                 double weight);
-  void student_pass(Arena& arena, Work& work, StepSettings const& settings, StoreLast last);
+  void student_pass(Arena& arena, Work& work, HeadLosses& losses, std::size_t micro_batch,
+                    StoreLast last);
+  void head_pass(Arena& arena, DinoHead<T>& head, PrototypeLoss<T>& loss, LogitMemory& memory,
+                 std::size_t micro_batch, View<T const, 2> features, View<T, 2> dfeatures,
+                 StoreLast last);
   View<std::int32_t const, 1> student_rows(Arena& arena, Work const& work,
                                            TokenLayout const& layout);
   std::vector<ImageView> student_images(Work const& work) const;
-  DinoV2Settings dino_settings(Work const& work, StepSettings const& settings) const;
+  DinoV2Settings dino_settings(std::int64_t images, StepSettings const& settings) const;
   View<float const, 2> as_float(Arena& arena, View<T const, 2> rows) const;
   void add_float(Arena& arena, View<float const, 2> x, View<T, 2> y) const;
 
@@ -142,7 +154,7 @@ class DinoV2Step : public TrainingStep<T> {
   TargetStatistics statistics_;
   std::optional<GramTerm<T>> gram_;
   double dino_local_weight_ = 1, gram_weight_ = 0;  ///< of this step
-  std::function<void(Seen const&)> observer_;
+  Observer observer_;
 };
 
 }  // namespace dino::train

@@ -110,12 +110,16 @@ template <class T>
 std::unique_ptr<TrainingStep<T>> make_step(Space const& space, Communicator const& world,
                                            shard::Strategy const& strategy, Config const& config) {
   auto const shape = model_shape(config);
+  std::unique_ptr<TrainingStep<T>> step;
   if (config.method == "dinov1") {
-    return std::make_unique<DinoStep<T>>(space, world, strategy, shape,
-                                         config.dino.center_momentum);
+    step =
+        std::make_unique<DinoStep<T>>(space, world, strategy, shape, config.dino.center_momentum);
+  } else {
+    step = std::make_unique<DinoV2Step<T>>(space, world, strategy, shape, v2_rules(config, shape),
+                                           v2_objective(config));
   }
-  return std::make_unique<DinoV2Step<T>>(space, world, strategy, shape, v2_rules(config, shape),
-                                         v2_objective(config));
+  step->limit_logits(config.run.logits_mib << 20);
+  return step;
 }
 
 std::optional<MaskMaker> make_masks(Config const& config) {
@@ -146,7 +150,9 @@ StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro
       arena,
       {.micro_batches = micro_batches, .next = [&] { return dry_batch(config, shape, images); }},
       {});
-  return {.arena_bytes = arena.high_water(), .matrix_flops = tally.matrix_flops};
+  return {.arena_bytes = arena.high_water(),
+          .logits_bytes = step->logits_bytes(),
+          .matrix_flops = tally.matrix_flops};
 }
 
 template std::unique_ptr<TrainingStep<float>> make_step(Space const&, Communicator const&,

@@ -20,6 +20,7 @@ std::optional<MaskMaker> make_masks(Config const& config);
 /// a dry run with all images of drop path and the most masked patches.
 struct StepCost {
   std::int64_t arena_bytes = 0;
+  std::int64_t logits_bytes = 0;  ///< of these, matrices over prototypes
   double matrix_flops = 0;
 };
 /// \param images  of a micro-batch, at most

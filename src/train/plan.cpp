@@ -52,6 +52,7 @@ Plan plan_in(Config const& config, int ranks) {
   plan.micro_batches = micro_batches(ranks, config.data.batch_size, config.run.micro_batch);
   auto const cost = step_cost<T>(config, plan.images, plan.micro_batches);
   plan.activation_bytes = cost.arena_bytes;
+  plan.logits_bytes = cost.logits_bytes;
   plan.matrix_flops = cost.matrix_flops;
   add_traffic(plan, *step, strategy);
   return plan;

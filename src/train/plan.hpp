@@ -18,7 +18,8 @@ struct Plan {
   shard::StoreBytes student, teacher;
   shard::StoreBytes gram_teacher;     ///< of its own, where there is one
   std::int64_t activation_bytes = 0;  ///< the arena: activations, logits and scratch
-  std::int64_t images = 0;            ///< of a micro-batch
+  std::int64_t logits_bytes = 0;  ///< of these, matrices over prototypes: at most run.logits_mib
+  std::int64_t images = 0;        ///< of a micro-batch
   std::int64_t micro_batches = 1;
   double matrix_flops = 0;  ///< of a step
   double gather_bytes = 0;  ///< received in all-gathers of a step

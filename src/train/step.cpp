@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/step.hpp"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/error.hpp"
 #include "kernels/elementwise.hpp"
 #include "train/stopwatch.hpp"
@@ -37,46 +40,63 @@ void DinoStep<T>::accumulate(Arena& arena, StepBatchSource const& source,
   }
 }
 
+/// The losses of this micro-batch's class tokens.
+template <class T>
+PrototypeLoss<T> DinoStep<T>::class_loss(CropViews const& crops, StepSettings const& settings) {
+  auto const locals = crops.images == 0 ? 0 : crops.local.extent(0) / crops.images;
+  TokenLoss<T> tokens{.teacher_rows = 2, .student_rows = 2 + locals};
+  tokens.make_targets = [this, &settings](LogitTile& tile) {
+    loss_.targets(tile.values, settings.teacher_temperature);
+  };
+  tokens.cross_entropy = [this, &settings](LossTile<T> const& tile) {
+    loss_.template cross_entropy<T>(tile.student, tile.targets, tile.items.size(), global_batch_,
+                                    settings.student_temperature, tile.dlogits);
+  };
+  tokens.observe = observer_;
+  return PrototypeLoss<T>(space_, times_, student_.head.prototypes(), teacher_.head.prototypes(),
+                          {std::move(tokens)});
+}
+
+/// The teacher's rows before the prototypes, [2 b, bottleneck_dim] on the arena.
+template <class T>
+View<T const, 2> DinoStep<T>::teacher_rows(Arena& arena, CropViews const& crops) {
+  Stopwatch const watch(times_.teacher);
+  auto const rows = arena.take<T, 2>({2 * crops.images, teacher_.head.shape().bottleneck_dim});
+  ArenaScope const scope(arena);
+  auto& backbone = teacher_.backbone;
+  auto const tokens = backbone.forward(arena, std::span(&crops.global, 1), {}, Keep::no);
+  auto const cls = backbone.normalize(arena, backbone.class_tokens(arena, tokens), Keep::no);
+  auto const normalized = teacher_.head.forward(arena, cls, Keep::no);
+  run(space_, Cast<T, T>{.x = normalized.flat(), .y = rows.flat()});
+  return rows;
+}
+
 template <class T>
 void DinoStep<T>::micro_batch(Arena& arena, CropViews const& crops, StepSettings const& settings,
                               Last last) {
   ArenaScope const scope(arena);
   auto const store_last =
       last == Last::yes ? shard::ParameterStore<T>::Last::yes : shard::ParameterStore<T>::Last::no;
-  View<float, 2> teacher_logits;
-  {
-    Stopwatch const watch(times_.teacher);
-    // The logits outlive the teacher's activations: they are taken first and copied.
-    auto const k = loss_.prototypes();
-    teacher_logits = arena.take<float, 2>({2 * crops.images, k});
-    ArenaScope const inner(arena);
-    auto const tokens = teacher_.backbone.forward(arena, std::span(&crops.global, 1), {}, Keep::no);
-    auto const cls =
-        teacher_.backbone.normalize(arena, teacher_.backbone.class_tokens(arena, tokens), Keep::no);
-    auto const logits = teacher_.head.forward(arena, cls, Keep::no);
-    run(space_, Cast<float, float>{.x = logits.flat(), .y = teacher_logits.flat()});
-  }
+  auto loss = class_loss(crops, settings);
+  loss.add({teacher_rows(arena, crops)});
+  auto* const heads = &loss;
+  auto memory = take_logit_memory<T>(arena, logits_limit_, std::span(&heads, 1));
+  logits_bytes_ = std::max(logits_bytes_, memory.arena.bytes());
+  loss.prepare(arena, memory);
   std::vector<ImageView> images{crops.global};
-  if (!crops.local.extents().empty() && crops.local.extent(2) > 0) images.push_back(crops.local);
-  View<float, 2> logits;
+  if (crops.local.extent(2) > 0) images.push_back(crops.local);
+  View<T, 2> rows;
   {
     Stopwatch const watch(times_.student_forward);
     auto const tokens = student_.backbone.forward(arena, images, crops.drop_path, Keep::yes);
     auto const cls = student_.backbone.normalize(
         arena, student_.backbone.class_tokens(arena, tokens), Keep::yes);
     spread_.add(space_, View<T const, 2>(cls.rows(0, 2 * crops.images)));
-    logits = student_.head.forward(arena, cls, Keep::yes);
+    rows = student_.head.forward(arena, cls, Keep::yes);
   }
-  View<T, 2> dlogits;
-  {
-    Stopwatch const watch(times_.loss);
-    if (observer_) observer_(logits, teacher_logits);
-    auto const targets = loss_.targets(teacher_logits, settings.teacher_temperature);
-    dlogits = loss_.template cross_entropy<T>(arena, logits, targets, crops.images, global_batch_,
-                                              settings.student_temperature);
-  }
+  auto const drows = loss.run_student(arena, memory, 0, rows, store_last);
   Stopwatch const watch(times_.backward);
-  auto const dcls = student_.head.backward(arena, dlogits, store_last);
+  auto const dcls = student_.head.backward(arena, drows, store_last);
   student_.backbone.normalize_backward(dcls, dcls, store_last);
   auto const dtokens = student_.backbone.class_tokens_backward(arena, dcls);
   student_.backbone.backward(arena, images, dtokens, store_last);

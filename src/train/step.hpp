@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "objective/dino_loss.hpp"
+#include "train/prototype_loss.hpp"
 #include "train/training_step.hpp"
 
 namespace dino::train {
@@ -27,23 +28,24 @@ class DinoStep : public TrainingStep<T> {
   void set_loss_state(LossState const& state) override;
 
   DinoLoss& loss() { return loss_; }
-  /// Student logits of the last micro-batch, [V B, K], and the teacher's before centring are seen
-  /// here.
-  using LogitsObserver =
-      std::function<void(View<float const, 2> student, View<float const, 2> teacher)>;
-  void observe_logits(LogitsObserver observer) { observer_ = std::move(observer); }
+  /// Logits of each micro-batch, of the student [V B, K] and of the teacher, are seen here.
+  using Observer = std::function<void(SeenTile const&)>;
+  void observe(Observer observer) { observer_ = std::move(observer); }
 
  private:
   using Base = TrainingStep<T>;
   using Base::space_, Base::world_, Base::global_batch_, Base::times_, Base::student_,
-      Base::teacher_, Base::spread_;
+      Base::teacher_, Base::spread_, Base::logits_limit_, Base::logits_bytes_;
   using typename Base::Term;
   std::vector<Term> local_terms() const override;
   void begin_losses() override { loss_.begin_step(); }
   TeacherStatistics finish_losses() override { return loss_.finish_step(world_, global_batch_); }
 
+  PrototypeLoss<T> class_loss(CropViews const& crops, StepSettings const& settings);
+  View<T const, 2> teacher_rows(Arena& arena, CropViews const& crops);
+
   DinoLoss loss_;
-  LogitsObserver observer_;
+  Observer observer_;
 };
 
 }  // namespace dino::train

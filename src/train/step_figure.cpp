@@ -111,6 +111,7 @@ StepFigure measure(Communicator const& world, Config const& config, std::int64_t
   figure.gflops = figure.matrix_flops / figure.seconds * 1e-9;
   figure.parameters = count_parameters(shape);
   figure.arena_bytes = cost.arena_bytes;
+  figure.logits_bytes = step->logits_bytes();
   figure.student = step->student().store.bytes();
   figure.teacher = step->teacher().store.bytes();
   return figure;

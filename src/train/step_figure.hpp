@@ -16,7 +16,7 @@ struct StepFigure {
   double matrix_flops = 0;       ///< of one step on this rank, counted by a dry run
   double gflops = 0;             ///< of this rank
   std::int64_t parameters = 0;   ///< of the student
-  std::int64_t arena_bytes = 0;
+  std::int64_t arena_bytes = 0, logits_bytes = 0;  ///< logits are part of the arena
   shard::StoreBytes student, teacher;
   StepTimes times;  ///< of the fastest step
 };

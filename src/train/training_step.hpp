@@ -109,6 +109,12 @@ class TrainingStep {
   /// \param stop  whether this rank wants to stop after this step
   StepResult finish(StepSettings const& settings, std::int64_t step, bool stop = false);
 
+  /// Memory that logits over the prototypes may take; larger ones are computed in tiles. Call
+  /// before the first step.
+  void limit_logits(std::int64_t bytes) { logits_limit_ = bytes; }
+  /// What they took in the step or micro-batch that took most.
+  std::int64_t logits_bytes() const { return logits_bytes_; }
+
   /// Normalised class tokens of the teacher, [n, D] on the arena.
   View<T, 2> teacher_features(Arena& arena, ImageView images);
   void poll();
@@ -144,6 +150,7 @@ class TrainingStep {
   std::int64_t global_batch_ = 0;
   StepTimes times_;
   FeatureSpread spread_;
+  std::int64_t logits_limit_ = std::int64_t{64} << 20, logits_bytes_ = 0;
 
  private:
   std::optional<std::string> find_fault(std::span<double const> flags,

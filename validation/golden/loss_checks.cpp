@@ -132,8 +132,11 @@ void check_sinkhorn(GoldenFile const& file, Report& report) {
                          std::string const& temperature) {
     auto logits = matrix(file, "inputs/" + input);
     SinkhornKnopp sinkhorn(space, logits.width, static_cast<int>(file.integer("n_iterations")));
-    auto const part = logits.view();
-    sinkhorn.targets(arena, Communicator::self(), std::span(&part, 1), file.real(temperature));
+    LogitTile tile{logits.view()};
+    sinkhorn.solve(
+        arena, Communicator::self(), [&](auto const& visit) { visit(tile); },
+        file.real(temperature));
+    sinkhorn.targets(arena, tile);
     report.compare(output, logits.values, loss_tolerance);
   };
   check("cls_logits", "cls_assign", "teacher_temp");

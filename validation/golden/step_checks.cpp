@@ -222,12 +222,12 @@ class V1Check : public StepCheck {
   train::DinoStep<float>& v1() { return static_cast<train::DinoStep<float>&>(*step_); }
 
   void observe() override {
-    v1().observe_logits([this](View<float const, 2> student, View<float const, 2> teacher) {
-      report_.compare("debug_step0/student_output", student.span(), step_gradient_tolerance);
-      report_.compare("debug_step0/teacher_output", teacher.span(), step_gradient_tolerance);
+    v1().observe([this](train::SeenTile const& seen) {
+      report_.compare("debug_step0/student_output", seen.student.span(), step_gradient_tolerance);
+      report_.compare("debug_step0/teacher_output", seen.teacher.span(), step_gradient_tolerance);
     });
   }
-  void before_update() override { v1().observe_logits({}); }
+  void before_update() override { v1().observe({}); }
 
   void groups() override {
     std::vector<std::string> names;
@@ -330,43 +330,42 @@ class V2Check : public StepCheck {
     return {{"center", "dino_loss.center"}, {"ibot_center", "ibot_patch_loss.center"}};
   }
 
+  /// Logits and targets of one kind of tokens.
+  struct Seen {
+    std::vector<float> student, teacher, targets;
+  };
+
   void observe() override {
-    v2().observe([this](train::DinoV2Step<float>::Seen const& seen) { compare_seen(seen); });
+    v2().observe([this](train::DinoV2Step<float>::Tokens tokens, train::SeenTile const& tile) {
+      auto const copy = [](View<float const, 2> x) {
+        return std::vector<float>(x.span().begin(), x.span().end());
+      };
+      auto& seen = tokens == train::DinoV2Step<float>::Tokens::classes ? classes_ : patches_;
+      seen = {copy(tile.student), copy(tile.teacher), copy(tile.targets)};
+    });
   }
 
-  void compare_seen(train::DinoV2Step<float>::Seen const& seen) {
-    auto const b = file_.integer("batch");
-    auto const rows = [](View<float const, 2> x, std::int64_t begin, std::int64_t end) {
-      auto const part = x.rows(begin, end).span();
-      return std::vector<float>(part.begin(), part.end());
-    };
-    auto const joined = [](std::vector<float> first, std::vector<float> const& second) {
-      first.insert(first.end(), second.begin(), second.end());
-      return first;
-    };
-    auto const& student = seen.student_dino;
-    auto const classes = student.extent(0);
+  void compare_seen() {
+    auto const b = file_.integer("batch"), k = file_.integer("dino_head_n_prototypes");
     bool const shared = file_.integer("ibot_separate_head", 0) == 0;
     // In v2 local crops come first there, and the teacher's two crops are swapped.
-    bool const v2 = file_.method == "dinov2";
-    auto const moved = [&](View<float const, 2> x, std::int64_t first, std::int64_t all_rows) {
-      return v2 ? joined(rows(x, first, all_rows), rows(x, 0, first)) : rows(x, 0, all_rows);
+    auto const moved = [&](std::vector<float> values, std::int64_t rows) {
+      if (file_.method == "dinov2")
+        std::rotate(values.begin(), values.begin() + rows * k, values.end());
+      return values;
     };
-    auto student_rows = moved(student, 2 * b, classes);
-    auto teacher_rows = moved(seen.teacher_dino, b, 2 * b);
-    auto const all = [&](View<float const, 2> x) { return rows(x, 0, x.extent(0)); };
-    if (shared && seen.student_ibot.extent(0) > 0) {
-      student_rows = joined(student_rows, all(seen.student_ibot));
-      teacher_rows = joined(teacher_rows, all(seen.teacher_ibot));
+    auto student = moved(classes_.student, 2 * b), teacher = moved(classes_.teacher, b);
+    if (shared) {
+      student.insert(student.end(), patches_.student.begin(), patches_.student.end());
+      teacher.insert(teacher.end(), patches_.teacher.begin(), patches_.teacher.end());
+    } else {
+      beginning("debug_step0/student_ibot_head_output", patches_.student);
+      beginning("debug_step0/teacher_ibot_head_output", patches_.teacher);
     }
-    beginning("debug_step0/student_dino_head_output", student_rows);
-    beginning("debug_step0/teacher_dino_head_output", teacher_rows);
-    if (!shared) {
-      beginning("debug_step0/student_ibot_head_output", all(seen.student_ibot));
-      beginning("debug_step0/teacher_ibot_head_output", all(seen.teacher_ibot));
-    }
-    beginning("debug_step0/teacher_cls_probs", moved(seen.dino_targets, b, 2 * b));
-    beginning("debug_step0/teacher_patch_probs", all(seen.ibot_targets));
+    beginning("debug_step0/student_dino_head_output", student);
+    beginning("debug_step0/teacher_dino_head_output", teacher);
+    beginning("debug_step0/teacher_cls_probs", moved(classes_.targets, b));
+    beginning("debug_step0/teacher_patch_probs", patches_.targets);
   }
 
   /// Compares the first rows: the reference pads some arrays with rows that nothing uses.
@@ -423,7 +422,9 @@ class V2Check : public StepCheck {
   }
 
   void before_update() override {
+    if (!classes_.student.empty()) compare_seen();
     v2().observe({});
+    classes_ = patches_ = {};
     for (auto const& state : step_->loss_state()) before_last_[state.name] = state.values;
   }
 
@@ -481,6 +482,7 @@ class V2Check : public StepCheck {
     report_.add(name, worst, koleo_tolerance);
   }
 
+  Seen classes_, patches_;
   std::map<std::string, std::vector<double>> terms_, norms_;
   std::map<std::string, std::vector<float>> before_last_;
 };

@@ -2,11 +2,14 @@
 // A step is defined over the global batch: ranks, micro-batches and sharding only slice it.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <string>
 #include <vector>
 
 #include "base/philox.hpp"
+#include "support/tolerance.hpp"
 #include "train/drop_path.hpp"
 #include "train/step.hpp"
 
@@ -15,7 +18,6 @@ namespace {
 
 constexpr std::int64_t global_batch = 6;  // 4 ranks get shares of 1 and 2
 constexpr std::int64_t local_crops = 2;
-constexpr int steps = 20;
 
 ModelShape small_model() {
   return {.backbone = {.grid = 3,
@@ -63,15 +65,33 @@ Slicing slice(Communicator const& world, std::int64_t micro) {
           std::max<std::int64_t>(1, (world.max(share.size()) + micro - 1) / micro)};
 }
 
-/// Losses of 20 steps over `world` with micro-batches of at most `micro` images.
-std::vector<double> run_losses(Communicator const& world, shard::Strategy const& strategy,
-                               std::int64_t micro) {
+constexpr std::int64_t enough = std::int64_t{1} << 30;  // bytes of logits: one tile
+
+/// The losses of all steps, and this rank's part of the gradients of the first.
+struct Results {
+  std::vector<double> losses;
+  std::vector<float> gradients;
+  std::int64_t logits_bytes = 0;
+};
+
+void copy_gradients(shard::ParameterStore<float>& store, std::vector<float>& out) {
+  store.finish_gradients();
+  for (int unit = 0; unit < store.units(); ++unit) {
+    auto const part = store.gradient_part(unit).span();
+    out.insert(out.end(), part.begin(), part.end());
+  }
+}
+
+/// Steps over `world` with micro-batches of at most `micro` images.
+Results run_steps(Communicator const& world, shard::Strategy const& strategy, std::int64_t micro,
+                  std::int64_t logits_limit = enough, int steps = 20) {
   Space const space = Host{};
   DinoStep<float> step(space, world, strategy, small_model(), 0.9);
+  step.limit_logits(logits_limit);
   step.initialize(3);
   Arena arena(space, std::int64_t{64} << 20);
   auto const part = slice(world, micro);
-  std::vector<double> out;
+  Results out;
   for (int s = 0; s < steps; ++s) {
     StepSettings const settings{.lr = 2e-3,
                                 .weight_decay = 0.1,
@@ -99,8 +119,10 @@ std::vector<double> run_losses(Communicator const& world, shard::Strategy const&
           settings,
           m + 1 == part.micro_batches ? DinoStep<float>::Last::yes : DinoStep<float>::Last::no);
     }
-    out.push_back(step.finish(settings, s).loss);
+    if (s == 0) copy_gradients(step.student().store, out.gradients);
+    out.losses.push_back(step.finish(settings, s).loss);
   }
+  out.logits_bytes = step.logits_bytes();
   return out;
 }
 
@@ -113,14 +135,14 @@ double worst_relative(std::vector<double> const& a, std::vector<double> const& b
 
 TEST(Invariance, LossesDoNotDependOnRanksAccumulationOrStrategy) {
   auto const world = Communicator::world();
-  auto const reference = run_losses(Communicator::self(), {}, global_batch);
+  auto const reference = run_steps(Communicator::self(), {}, global_batch).losses;
   ASSERT_TRUE(std::isfinite(reference.back()));
   ASSERT_NE(reference.front(), reference.back());
   for (std::string const name : {"full", "grad_op", "hybrid", "replicate"}) {
     for (std::int64_t const micro : {global_batch, std::int64_t{1}}) {
       auto const group = world.size() % 2 == 0 ? world.size() / 2 : world.size();
       auto const got =
-          run_losses(world, shard::Strategy::named(name, world.size(), group, 1), micro);
+          run_steps(world, shard::Strategy::named(name, world.size(), group, 1), micro).losses;
 
       auto const worst = worst_relative(got, reference);
 
@@ -131,6 +153,22 @@ TEST(Invariance, LossesDoNotDependOnRanksAccumulationOrStrategy) {
       }
       EXPECT_LT(worst, 1e-4) << name << ", micro-batch " << micro;
     }
+  }
+}
+
+// One image at a time; on one rank also three, with teacher logits that are kept or are not.
+TEST(Invariance, LossesAndGradientsDoNotDependOnTiles) {
+  auto const world = Communicator::world();
+  shard::Strategy const strategy{.group_size = world.size()};
+  constexpr std::int64_t one_image = 37 * 6 * 4 + 192;  // K, rows, float32, alignment
+  auto const reference = run_steps(world, strategy, global_batch, enough, 3);
+  for (auto const limit : std::array<std::int64_t, 3>{1, 4000, 3500}) {
+    auto const got = run_steps(world, strategy, global_batch, limit, 3);
+
+    SCOPED_TRACE(testing::Message() << limit << " bytes, used " << got.logits_bytes);
+    EXPECT_LE(got.logits_bytes, std::max(limit, one_image));
+    EXPECT_LE(test::deviation(got.gradients, reference.gradients), test::tolerance<float>(64));
+    EXPECT_LT(worst_relative(got.losses, reference.losses), 1e-4);
   }
 }
 

@@ -2,11 +2,13 @@
 // DINOv2's step is defined over the global batch too, with all losses, masks and stochastic depth.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <string>
 #include <vector>
 
 #include "base/philox.hpp"
+#include "support/tolerance.hpp"
 #include "train/dinov2_step.hpp"
 #include "train/drop_path.hpp"
 
@@ -16,9 +18,10 @@ namespace {
 constexpr std::int64_t global_batch = 6;  // 4 ranks get shares of 1 and 2
 constexpr std::int64_t local_crops = 2;
 constexpr std::int64_t depth = 2;
-constexpr int steps = 20;
 
-ModelShape small_model() {
+enum class Heads { shared, separate };
+
+ModelShape small_model(Heads heads) {
   VitShape const backbone{.grid = 4,
                           .patch_size = 4,
                           .embed_dim = 24,
@@ -36,13 +39,19 @@ ModelShape small_model() {
                            .norm_last_layer = false};
   auto ibot = head;
   ibot.out_dim = 29;
-  return {.backbone = backbone, .head = head, .head_prefix = "dino_head.", .ibot_head = ibot};
+  ModelShape shape{.backbone = backbone, .head = head, .head_prefix = "dino_head."};
+  if (heads == Heads::separate) shape.ibot_head = ibot;
+  return shape;
 }
 
 struct Case {
   char const* name;
   Centering centering;
-  std::optional<std::int64_t> koleo_group;
+  std::optional<std::int64_t> koleo_group = {};
+  Heads heads = Heads::separate;
+  double masked = 0.5;                                // share of the crops that have masks
+  std::int64_t logits_limit = std::int64_t{1} << 30;  // bytes; this much: one tile
+  int steps = 20;
 };
 
 DinoV2Objective objective(Case const& c) {
@@ -101,18 +110,34 @@ StepBatch make_batch(MaskMaker const& maker, std::int64_t step, std::int64_t fir
   return {views, owned};
 }
 
-/// Losses of 20 steps over `world` with micro-batches of at most `micro` images.
-std::vector<double> run_losses(Communicator const& world, shard::Strategy const& strategy,
-                               std::int64_t micro, Case const& c) {
+/// The losses of all steps, and this rank's part of the gradients of the first.
+struct Results {
+  std::vector<double> losses;
+  std::vector<float> gradients;
+};
+
+void copy_gradients(shard::ParameterStore<float>& store, std::vector<float>& out) {
+  store.finish_gradients();
+  for (int unit = 0; unit < store.units(); ++unit) {
+    auto const part = store.gradient_part(unit).span();
+    out.insert(out.end(), part.begin(), part.end());
+  }
+}
+
+/// The steps of a case over `world` with micro-batches of at most `micro` images.
+Results run_steps(Communicator const& world, shard::Strategy const& strategy, std::int64_t micro,
+                  Case const& c) {
   Space const space = Host{};
-  DinoV2Step<float> step(space, world, strategy, small_model(), rules(), objective(c));
+  DinoV2Step<float> step(space, world, strategy, small_model(c.heads), rules(), objective(c));
+  step.limit_logits(c.logits_limit);
   step.initialize(3);
   Arena arena(space, std::int64_t{64} << 20);
-  MaskMaker const maker({.grid_h = 4, .grid_w = 4, .max_block = 8}, global_batch, 11);
+  MaskMaker const maker({.grid_h = 4, .grid_w = 4, .max_block = 8, .sample_probability = c.masked},
+                        global_batch, 11);
   auto const share = share_of(global_batch, world.rank(), world.size());
   auto const parts = std::max<std::int64_t>(1, (world.max(share.size()) + micro - 1) / micro);
-  std::vector<double> out;
-  for (int s = 0; s < steps; ++s) {
+  Results out;
+  for (int s = 0; s < c.steps; ++s) {
     StepSettings const settings{.lr = 2e-3,
                                 .weight_decay = 0.1,
                                 .momentum = 0.9,
@@ -129,9 +154,10 @@ std::vector<double> run_losses(Communicator const& world, shard::Strategy const&
                            return make_batch(maker, s, share.begin + part.begin, part.size());
                          }},
                     settings);
+    if (s == 0) copy_gradients(step.student().store, out.gradients);
     auto const result = step.finish(settings, s);
     EXPECT_FALSE(result.fault) << *result.fault;
-    out.push_back(result.loss);
+    out.losses.push_back(result.loss);
   }
   return out;
 }
@@ -145,16 +171,16 @@ double worst_relative(std::vector<double> const& a, std::vector<double> const& b
 
 TEST(InvarianceV2, LossesDoNotDependOnRanksAccumulationOrStrategy) {
   auto const world = Communicator::world();
-  for (auto const& c : {Case{"sinkhorn", Centering::sinkhorn_knopp, std::nullopt},
+  for (auto const& c : {Case{"sinkhorn", Centering::sinkhorn_knopp, {}},
                         Case{"centering", Centering::centering, 3}}) {
-    auto const reference = run_losses(Communicator::self(), {}, global_batch, c);
+    auto const reference = run_steps(Communicator::self(), {}, global_batch, c).losses;
     ASSERT_TRUE(std::isfinite(reference.back()));
     ASSERT_NE(reference.front(), reference.back());
     for (std::string const name : {"full", "grad_op", "hybrid", "replicate"}) {
       for (std::int64_t const micro : {global_batch, std::int64_t{1}}) {
         auto const group = world.size() % 2 == 0 ? world.size() / 2 : world.size();
         auto const got =
-            run_losses(world, shard::Strategy::named(name, world.size(), group, 1), micro, c);
+            run_steps(world, shard::Strategy::named(name, world.size(), group, 1), micro, c).losses;
 
         auto const worst = worst_relative(got, reference);
 
@@ -164,6 +190,35 @@ TEST(InvarianceV2, LossesDoNotDependOnRanksAccumulationOrStrategy) {
         }
         EXPECT_LT(worst, 1e-4) << c.name << ", " << name << ", micro-batch " << micro;
       }
+    }
+  }
+}
+
+/// One image or patch at a time; on one rank also several, with teacher logits that are kept, or
+/// are computed again.
+void expect_equal_for_all_tiles(Communicator const& world, std::int64_t micro, Case c) {
+  shard::Strategy const strategy{.group_size = world.size()};
+  auto const reference = run_steps(world, strategy, micro, c);
+  for (auto const limit : std::array<std::int64_t, 3>{1, 5500, 4500}) {
+    SCOPED_TRACE(testing::Message() << limit << " bytes");
+    c.logits_limit = limit;
+    auto const got = run_steps(world, strategy, micro, c);
+
+    EXPECT_LE(test::deviation(got.gradients, reference.gradients), test::tolerance<float>(64));
+    EXPECT_LT(worst_relative(got.losses, reference.losses), 1e-4);
+  }
+}
+
+TEST(InvarianceV2, LossesAndGradientsDoNotDependOnTiles) {
+  auto const world = Communicator::world();
+  for (auto const centering : {Centering::sinkhorn_knopp, Centering::centering}) {
+    for (auto const heads : {Heads::shared, Heads::separate}) {
+      SCOPED_TRACE(testing::Message() << "centering " << static_cast<int>(centering) << ", heads "
+                                      << static_cast<int>(heads));
+      Case c{.name = "tiles", .centering = centering, .heads = heads, .steps = 2};
+      expect_equal_for_all_tiles(world, global_batch, c);
+      c.masked = 0.1;  // one crop: most ranks and micro-batches have no masked patch
+      expect_equal_for_all_tiles(world, 2, c);
     }
   }
 }

@@ -163,8 +163,8 @@ class Step {
       patch_logits.push_back(view(part.patch_targets, patch_width));
     }
     if (kind == Targets::sinkhorn_knopp) {
-      SinkhornKnopp(space_, width).targets(arena_, world_, logits, 0.06);
-      SinkhornKnopp(space_, patch_width).targets(arena_, world_, patch_logits, 0.06);
+      sinkhorn_with(logits, width);
+      sinkhorn_with(patch_logits, patch_width);
     } else {
       center_with(logits, width);
       center_with(patch_logits, patch_width);
@@ -173,6 +173,15 @@ class Step {
     statistics.begin_step();
     for (auto const& part : patch_logits) statistics.add(part);
     statistics_ = statistics.finish_step(world_);
+  }
+
+  void sinkhorn_with(std::vector<View<float, 2>> const& logits, std::int64_t columns) {
+    SinkhornKnopp sinkhorn(space_, columns);
+    std::vector<LogitTile> tiles;
+    for (auto const& part : logits) tiles.push_back({part});
+    auto const each = [&](auto const& visit) { std::for_each(tiles.begin(), tiles.end(), visit); };
+    sinkhorn.solve(arena_, world_, each, 0.06);
+    for (auto& tile : tiles) sinkhorn.targets(arena_, tile);
   }
 
   void center_with(std::vector<View<float, 2>> const& logits, std::int64_t columns) {

@@ -67,6 +67,30 @@ StepBatch batch_of(Config const& config, std::int64_t images, std::int64_t first
   return {crop_views(*owned, depth, config.data.batch_size), owned};
 }
 
+/// One step of a run, in an arena of so many bytes, which must be enough.
+struct Run {
+  std::unique_ptr<TrainingStep<float>> step;
+  std::int64_t arena_bytes = 0;  ///< in use at most, on any rank
+};
+
+Run run_step(Communicator const& world, Config const& config, std::int64_t bytes) {
+  Space const space = Host{};
+  Run out{make_step<float>(space, world, make_strategy(config, world.size()), config)};
+  out.step->initialize(1);
+  Arena arena(space, bytes);
+  auto const slice = rank_slice(world, config.data.batch_size, config.run.micro_batch);
+  out.step->begin(config.data.batch_size);
+  std::int64_t m = 0;
+  auto const next = [&] {
+    auto const part = share_of(slice.end - slice.begin, m++, slice.micro_batches);
+    return batch_of(config, part.size(), slice.begin + part.begin);
+  };
+  out.step->accumulate(arena, {.micro_batches = slice.micro_batches, .next = next}, {});
+  out.step->finish({}, 0);
+  out.arena_bytes = world.max(arena.high_water());
+  return out;
+}
+
 TEST(Plan, BytesAreThoseOfARunOnAnyRanks) {
   auto const world = Communicator::world();
   for (std::string const method : {"dinov1", "dinov2"}) {
@@ -75,34 +99,71 @@ TEST(Plan, BytesAreThoseOfARunOnAnyRanks) {
       auto const config = small(method, strategy);
 
       auto const plan = make_plan(config, world.size());
-      Space const space = Host{};
-      auto const step = make_step<float>(space, world, make_strategy(config, world.size()), config);
-      step->initialize(1);
-      Arena arena(space, 2 * plan.activation_bytes);
-      auto const slice = rank_slice(world, config.data.batch_size, config.run.micro_batch);
-      step->begin(config.data.batch_size);
-      std::int64_t m = 0;
-      step->accumulate(arena,
-                       {.micro_batches = slice.micro_batches,
-                        .next =
-                            [&] {
-                              auto const part =
-                                  share_of(slice.end - slice.begin, m++, slice.micro_batches);
-                              return batch_of(config, part.size(), slice.begin + part.begin);
-                            }},
-                       {});
-      step->finish({}, 0);
+      auto const run = run_step(world, config, plan.activation_bytes);
 
-      expect_equal(plan.student, step->student().store.bytes());
-      expect_equal(plan.teacher, step->teacher().store.bytes());
+      expect_equal(plan.student, run.step->student().store.bytes());
+      expect_equal(plan.teacher, run.step->teacher().store.bytes());
       // The plan allows for the most masked patches, a run draws fewer.
-      auto const used = static_cast<double>(world.max(arena.high_water()));
+      auto const used = static_cast<double>(run.arena_bytes);
       EXPECT_LE(used, static_cast<double>(plan.activation_bytes));
       EXPECT_GE(used, 0.85 * static_cast<double>(plan.activation_bytes));
       if (world.rank() == 0) {
         std::printf("%s %-9s on %d ranks: arena %.0f of %lld planned bytes\n", method.c_str(),
                     strategy.c_str(), world.size(), used,
                     static_cast<long long>(plan.activation_bytes));
+      }
+    }
+  }
+}
+
+TEST(Plan, LogitsOverManyPrototypesStayBelowTheirLimit) {
+  auto const world = Communicator::world();
+  constexpr std::int64_t limit_mib = 4, limit = limit_mib << 20;
+  for (std::string const centering : {"v1", "centering", "sinkhorn_knopp"}) {
+    SCOPED_TRACE(centering);
+    auto config = small(centering == "v1" ? "dinov1" : "dinov2", "full");
+    config.data.batch_size = 2 * world.size();
+    config.run.micro_batch.reset();
+    config.dino.bottleneck_dim = config.ibot.bottleneck_dim = 8;
+    config.dino.out_dim = config.ibot.out_dim = 131072;
+    if (centering != "v1") config.dino.centering = config.ibot.centering = centering;
+    config.run.logits_mib = limit_mib;
+
+    auto const plan = make_plan(config, world.size());
+    auto const run = run_step(world, config, plan.activation_bytes);
+
+    EXPECT_EQ(plan.logits_bytes, limit);
+    EXPECT_EQ(run.step->logits_bytes(), plan.logits_bytes);
+    EXPECT_LE(run.arena_bytes, plan.activation_bytes);
+    config.run.logits_mib = 4096;
+    auto const whole = make_plan(config, world.size());
+    EXPECT_GT(whole.logits_bytes, limit);
+    // Only Sinkhorn-Knopp looks at the teacher's logits more than once.
+    if (centering == "sinkhorn_knopp") {
+      EXPECT_GT(plan.matrix_flops, whole.matrix_flops);
+    } else {
+      EXPECT_EQ(plan.matrix_flops, whole.matrix_flops);
+    }
+  }
+}
+
+// A run draws fewer masked patches than the plan allows for, and then has other tiles.
+TEST(Plan, IsEnoughForStepsWithFewerRowsWhateverTheirTiles) {
+  auto config = small("dinov2", "full");
+  config.dino.centering = config.ibot.centering = "sinkhorn_knopp";
+  config.koleo.loss_weight = 0;
+  config.run.logits_mib = 1;
+  for (std::int64_t const prototypes : {31, 300, 3000}) {
+    for (std::int64_t const images : {1, 20, 200}) {
+      config.dino.out_dim = config.ibot.out_dim = prototypes;
+      config.data.batch_size = 2 * images;
+      std::int64_t before = 0;
+      for (int percent = 5; percent < 100; percent += 5) {
+        config.ibot.mask_ratio = {0.0, percent / 100.0};
+        auto const bytes = step_cost<float>(config, images, 2).arena_bytes;
+        EXPECT_GE(bytes, before) << prototypes << " prototypes, " << images << " images, masks of "
+                                 << percent << " %";
+        before = bytes;
       }
     }
   }

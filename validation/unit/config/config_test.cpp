@@ -113,6 +113,7 @@ Config unusual() {
                 .steps = 11,
                 .stop_after_steps = 4,
                 .micro_batch = 2,
+                .logits_mib = 7,
                 .time_budget = 0.1 + 0.2,
                 .log_every = 1};
   config.data = {"s", 8, 2, 3, 4, 5, "t", false, true};
@@ -153,6 +154,7 @@ TEST(Config, IsWrittenAndReadBackExactly) {
   EXPECT_EQ(to_toml(back), text);
   EXPECT_EQ(back.run.dir, config.run.dir);
   EXPECT_EQ(back.run.seed, -5);
+  EXPECT_EQ(back.run.logits_mib, 7);
   EXPECT_EQ(back.run.time_budget, config.run.time_budget);
   EXPECT_EQ(back.crops.mean, config.crops.mean);
   EXPECT_EQ(back.crops.std, config.crops.std);

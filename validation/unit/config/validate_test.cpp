@@ -202,6 +202,7 @@ std::vector<Refusal> const refusals{
     {{"run.stop_after_steps=0"},
      "invalid run.stop_after_steps=0 (must be >= 1). Try run.stop_after_steps=1000"},
     {{"run.micro_batch=0"}, "invalid run.micro_batch=0 (must be >= 1). Try run.micro_batch=16"},
+    {{"run.logits_mib=0"}, "invalid run.logits_mib=0 (must be >= 1). Try run.logits_mib=64"},
     {{"run.log_every=0"}, "invalid run.log_every=0 (must be >= 1). Try run.log_every=10"},
     {{"data.batch_size=0"}, "invalid data.batch_size=0 (must be >= 1). Try data.batch_size=1024"},
     {{"data.workers=0"}, "invalid data.workers=0 (must be >= 1). Try data.workers=1"},

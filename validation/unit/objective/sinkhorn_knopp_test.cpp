@@ -14,13 +14,16 @@ namespace {
 std::vector<float> targets(std::vector<float> logits, std::int64_t width, double temperature,
                            std::vector<std::int64_t> const& parts, int iterations = 3) {
   Arena arena(host, 1 << 20);
-  std::vector<View<float, 2>> views;
+  std::vector<LogitTile> tiles;
   std::int64_t begin = 0;
   for (auto const rows : parts) {
-    views.push_back({logits.data() + begin * width, {rows, width}});
+    tiles.push_back({{logits.data() + begin * width, {rows, width}}});
     begin += rows;
   }
-  SinkhornKnopp(host, width, iterations).targets(arena, Communicator::self(), views, temperature);
+  SinkhornKnopp sinkhorn(host, width, iterations);
+  auto const each = [&](auto const& visit) { std::for_each(tiles.begin(), tiles.end(), visit); };
+  sinkhorn.solve(arena, Communicator::self(), each, temperature);
+  for (auto& tile : tiles) sinkhorn.targets(arena, tile);
   EXPECT_EQ(arena.mark(), 0);
   return logits;
 }
