@@ -32,16 +32,19 @@ Turn turn_within(Philox& random, float radians) {
 float luminance(Colour c) {
   return 0.3F * c.r + 0.59F * c.g + 0.11F * c.b;
 }
-float distance(Colour a, Colour b) {
-  return std::abs(a.r - b.r) + std::abs(a.g - b.g) + std::abs(a.b - b.b);
-}
-Colour any_colour(Philox& random, double most_vivid) {
-  float const grey = uniform(random, 0.1, 0.9);
+/// A colour of the given luminance, about: clamping moves that of vivid ones.
+Colour tinted(Philox& random, float luminance_wanted, double most_vivid) {
   float const vivid = uniform(random, 0, most_vivid);
-  auto const channel = [&] {
-    return std::clamp(grey + vivid * uniform(random, -0.6, 0.6), 0.02F, 0.98F);
+  auto const channel = [&] { return vivid * uniform(random, -0.6, 0.6); };
+  Colour const tint{channel(), channel(), channel()};
+  auto const shifted = [&](float x) {
+    return std::clamp(luminance_wanted + x - luminance(tint), 0.02F, 0.98F);
   };
-  return {channel(), channel(), channel()};
+  return {shifted(tint.r), shifted(tint.g), shifted(tint.b)};
+}
+Colour background_colour(Philox& random) {
+  float const grey = uniform(random, 0.32, 0.68);
+  return tinted(random, grey, vivid_background);
 }
 Colour near(Philox& random, Colour c, double range) {
   auto const moved = [&](float x) {
@@ -49,33 +52,25 @@ Colour near(Philox& random, Colour c, double range) {
   };
   return {moved(c.r), moved(c.g), moved(c.b)};
 }
-/// Draws until `good`; colours are so many that this ends soon.
-template <class Good>
-Colour colour_where(Philox& random, Good const& good) {
-  Colour c = any_colour(random, vivid_things);
-  while (!good(c)) c = any_colour(random, vivid_things);
-  return c;
+/// The colours say nothing of the class. The two of the pattern lie on either side of a middle
+/// grey, so that the mean of a part of an object tells little of it, and its pattern much.
+void choose_colours(Philox& random, DemoObject& object) {
+  float const middle = uniform(random, 0.42, 0.58);
+  float const contrast = uniform(random, 0.2, 0.36) * (chance(random, 0.5) ? 1.0F : -1.0F);
+  object.body = tinted(random, middle + contrast, vivid_things);
+  object.ink = tinted(random, middle - contrast, vivid_things);
+  float const grey = uniform(random, 0.2, 0.8);
+  object.accent = tinted(random, grey, vivid_things);
 }
 
-/// The colours say nothing of the class: any pair that can be told apart.
-void choose_colours(Philox& random, DemoObject& object, Colour behind) {
-  object.body = colour_where(random, [&](Colour c) { return distance(c, behind) > 0.5F; });
-  object.ink = colour_where(random, [&](Colour c) {
-    return std::abs(luminance(c) - luminance(object.body)) > 0.25F && distance(c, behind) > 0.3F;
-  });
-  object.accent = colour_where(random, [&](Colour c) {
-    return distance(c, behind) > 0.4F && distance(c, object.body) > 0.4F;
-  });
-}
-
-DemoObject make_object(Philox& random, int label, float size, Colour behind) {
+DemoObject make_object(Philox& random, int label, float size) {
   DemoObject object{.label = label, .size = size};
   object.stretch = {uniform(random, 0.82, 1.12), uniform(random, 0.82, 1.12)};
   object.turn = turn_within(random, pi / 7);
   object.pattern_turn = turn_within(random, pi / 6);
-  object.period = uniform(random, 0.26, 0.46);
+  object.period = uniform(random, 0.34, 0.5);
   object.phase = {uniform(random, 0, 8), uniform(random, 0, 8)};
-  choose_colours(random, object, behind);
+  choose_colours(random, object);
   return object;
 }
 
@@ -85,27 +80,27 @@ DemoPatch make_patch(Philox& random, double least, double most) {
   patch.half_sides = {uniform(random, least, most), uniform(random, least, most)};
   if (chance(random, 0.3)) patch.half_sides.x *= 4;  // a bar
   patch.turn = turn_within(random, pi);
-  patch.colour = any_colour(random, vivid_background);
+  patch.colour = background_colour(random);
   return patch;
 }
 
 DemoBackground make_background(Philox random) {
   DemoBackground b;
-  b.wall_top = any_colour(random, vivid_background);
-  b.wall_bottom = near(random, b.wall_top, 0.2);
-  b.floor_far = any_colour(random, vivid_background);
-  b.floor_near = near(random, b.floor_far, 0.2);
+  b.wall_top = background_colour(random);
+  b.wall_bottom = near(random, b.wall_top, 0.12);
+  b.floor_far = background_colour(random);
+  b.floor_near = near(random, b.floor_far, 0.12);
   b.horizon = chance(random, 0.7) ? uniform(random, 0.0, 0.6) : 2.0F;
   b.wall_metres = uniform(random, 5.5, 9);
   b.wall_slope = uniform(random, -0.8, 0.8);
-  b.noise = uniform(random, 0.0, 0.2);
+  b.noise = uniform(random, 0.0, 0.12);
   b.noise_cells = uniform(random, 1.5, 6);
   b.salt = random.bits();
   auto const patches = random.below(7);
   for (std::uint64_t i = 0; i < patches; ++i) {
     b.clutter.push_back(make_patch(random, 0.05, 0.3));
     auto& colour = b.clutter.back().colour;
-    colour = near(random, b.wall_top, 0.25);
+    colour = near(random, b.wall_top, 0.15);
   }
   return b;
 }
@@ -133,15 +128,14 @@ DemoScene make_demo_scene(std::uint64_t seed, std::int64_t number) {
 
   float const size = uniform(random, 0.68, 0.95);
   float const room = 1.05F - size;
-  scene.object = make_object(random, demo_label(number), size, scene.background.wall_top);
+  scene.object = make_object(random, demo_label(number), size);
   scene.object.centre = {uniform(random, -room, room), uniform(random, -room, room)};
   scene.object.metres = 1.2F / size;
   scene.background.floor_metres = scene.object.metres + uniform(random, 1.0, 1.4);
 
   if (chance(random, 0.25)) {
     auto const label = static_cast<int>(random.below(demo_classes));
-    scene.distractor =
-        make_object(random, label, uniform(random, 0.18, 0.26), scene.background.wall_top);
+    scene.distractor = make_object(random, label, uniform(random, 0.18, 0.26));
     scene.distractor->centre = corner_away_from(scene.object.centre);
     scene.distractor->metres = scene.object.metres + 0.5F;
   }
@@ -149,8 +143,8 @@ DemoScene make_demo_scene(std::uint64_t seed, std::int64_t number) {
     scene.occluder = make_occluder(random, scene.object);
     scene.occluder_metres = scene.object.metres - 0.45F;
   }
-  scene.light = {uniform(random, -0.25, 0.25), uniform(random, -0.25, 0.25)};
-  scene.gain = uniform(random, 0.75, 1.1);
+  scene.light = {uniform(random, -0.12, 0.12), uniform(random, -0.12, 0.12)};
+  scene.gain = uniform(random, 0.85, 1.1);
   return scene;
 }
 

@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Raised when the same options draw other pictures than before.
-constexpr int demo_version = 2;
+constexpr int demo_version = 3;
 
 /// Test scenes are numbered from here, so that no scene is in both splits. A multiple of the number
 /// of classes.
