@@ -209,44 +209,6 @@ struct Student {
   }
 };
 
-struct Dino {
-  std::int64_t out_dim = 65536;
-  std::int64_t hidden_dim = 2048;
-  std::int64_t bottleneck_dim = 256;
-  std::int64_t nlayers = 3;
-  bool norm_last_layer = true;
-  double student_temp = 0.1;
-  double warmup_teacher_temp = 0.04;
-  double teacher_temp = 0.04;
-  std::int64_t warmup_teacher_temp_epochs = 0;
-  double center_momentum = 0.9;
-  std::string centering = "centering";
-  std::int64_t sinkhorn_iterations = 3;
-  double loss_weight = 1.0;
-  bool global_ignore_diagonal = true;
-  CosineSchedule local_loss_weight_schedule;  ///< a section of its own
-  void visit(auto&& field) {
-    field("out_dim", out_dim, "prototypes K");
-    field("hidden_dim", hidden_dim, "width of the head's MLP");
-    field("bottleneck_dim", bottleneck_dim, "width before the prototypes");
-    field("nlayers", nlayers, "linear layers of the head's MLP, >= 1");
-    field("norm_last_layer", norm_last_layer,
-          "true: the prototypes have unit norm; false: their norms are trained");
-    field("student_temp", student_temp, "student temperature, > 0");
-    field("warmup_teacher_temp", warmup_teacher_temp, "teacher temperature at the start, > 0");
-    field("teacher_temp", teacher_temp, "teacher temperature after its warm-up, > 0");
-    field("warmup_teacher_temp_epochs", warmup_teacher_temp_epochs,
-          "epochs of the linear warm-up of the teacher temperature");
-    field("center_momentum", center_momentum, "momentum of the centre, in [0, 1]");
-    field("centering", centering,
-          "targets by centering or sinkhorn_knopp (dinov3: always sinkhorn_knopp)");
-    field("sinkhorn_iterations", sinkhorn_iterations, "iterations of Sinkhorn-Knopp, >= 1");
-    field("loss_weight", loss_weight, "weight of the DINO loss (dinov2, dinov3), >= 0");
-    field("global_ignore_diagonal", global_ignore_diagonal,
-          "false: a global crop is compared with itself too (dinov3)");
-  }
-};
-
 struct Optim {
   double lr = 5e-4;
   double min_lr = 1e-6;
