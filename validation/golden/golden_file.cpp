@@ -81,8 +81,12 @@ Array read_array(hid_t dataset) {
     default:
       fail(ExitCode::input, "an array is of a type that golden files do not have");
   }
-  if (has_attribute(dataset, "fp32_dev"))
-    out.fp32_dev = read_attribute<double>(dataset, "fp32_dev");
+  auto const figure = [&](char const* name, std::optional<double>& to) {
+    if (has_attribute(dataset, name)) to = read_attribute<double>(dataset, name);
+  };
+  figure("fp32_dev", out.fp32_dev);
+  figure("fp32_dev_update", out.fp32_dev_update);
+  figure("fp32_dev_update_without_k", out.fp32_dev_update_without_k);
   return out;
 }
 

@@ -15,7 +15,9 @@ struct Array {
   std::vector<std::int64_t> shape;
   std::variant<std::vector<double>, std::vector<std::int64_t>, std::vector<std::string>> values;
   std::optional<double> fp32_dev;  ///< deviation that plain float32 explains
-  bool bytes = false;              ///< uint8 in the file: an image, a mask or a boolean
+  /// The same of final - initial value; and of a qkv bias without the keys' third.
+  std::optional<double> fp32_dev_update, fp32_dev_update_without_k;
+  bool bytes = false;  ///< uint8 in the file: an image, a mask or a boolean
 
   std::int64_t size() const;
   /// \throws Error (input) where it holds another kind

@@ -21,10 +21,17 @@ constexpr double koleo_tolerance = 1e-5;  // absolute: it crosses zero
 constexpr double step_gradient_tolerance = 1e-4;
 constexpr double student_tolerance = 1e-4;
 constexpr double teacher_tolerance = 2e-5;
-constexpr double update_tolerance = 2e-2;      // largest, of final - initial
+constexpr double update_tolerance = 2e-2;      // largest, of final - initial; see update_bound
 constexpr double update_rms_tolerance = 1e-3;  // root mean square
 
 using Step = train::TrainingStep<float>;
+
+/// Of the largest deviation of final - initial: as Report::compare bounds values, where the file
+/// says what plain float32 explains. A weight whose gradient is small beside its rounding moves by
+/// other amounts wherever sums run in another order.
+double update_bound(std::optional<double> fp32_dev) {
+  return fp32_dev ? std::max(update_tolerance / 10, 20 * *fp32_dev) : update_tolerance;
+}
 
 /// Runs the steps of one file and compares everything that it expects.
 class StepCheck {
@@ -154,15 +161,15 @@ class StepCheck {
     for_each_parameter(
         store, [&](int unit) { return store.master(unit); },
         [&](std::string const& name, auto const&, std::span<float const> values) {
-          auto const expected = file_.at("expected/" + group + "/" + name).numbers();
+          auto const& expected = file_.at("expected/" + group + "/" + name);
           auto const start = file_.at("params/" + role + "/" + name).numbers();
           compare_final(group + "/" + name, values, expected, start, tolerance);
         });
   }
 
-  void compare_final(std::string const& name, std::span<float const> actual,
-                     std::vector<double> const& expected, std::vector<double> const& start,
-                     double tolerance) {
+  void compare_final(std::string const& name, std::span<float const> actual, Array const& array,
+                     std::vector<double> const& start, double tolerance) {
+    auto const expected = array.numbers();
     bool const qkv_bias = file_.integer("mask_k_bias", 0) == 0 && name.ends_with("attn.qkv.bias");
     double learning_rates = 0;
     for (auto const lr : file_.at("inputs/schedule/lr").numbers()) learning_rates += lr;
@@ -184,7 +191,8 @@ class StepCheck {
     }
     auto const share = [](double error, double scale) { return scale > 0 ? error / scale : error; };
     report_.add(name, share(worst[0], worst[1]), tolerance);
-    report_.add(name + " (update)", share(worst[0], worst[3]), update_tolerance);
+    report_.add(name + " (update)", share(worst[0], worst[3]),
+                update_bound(qkv_bias ? array.fp32_dev_update_without_k : array.fp32_dev_update));
     report_.add(name + " (update, rms)", std::sqrt(share(squares, square_scale)),
                 update_rms_tolerance);
     if (qkv_bias) report_.add(name + " (k third)", worst[4], 2 * learning_rates);
