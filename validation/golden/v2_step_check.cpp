@@ -1,274 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Golden files of the kind step: three training steps of DINO v1, DINOv2 or DINOv3.
+// Steps of DINOv2, and of DINOv3, which adds to them.
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <map>
-#include <memory>
-#include <vector>
 
-#include "golden/model_arrays.hpp"
+#include "golden/step_check.hpp"
 #include "golden/v3_objective.hpp"
 #include "train/dinov2_step.hpp"
-#include "train/step.hpp"
 
 namespace dino::golden {
 namespace {
 
-constexpr std::int64_t arena_bytes = std::int64_t{1} << 30;
-constexpr double step_tolerance = 5e-5;   // loss terms and gradient norms
 constexpr double koleo_tolerance = 1e-5;  // absolute: it crosses zero
-constexpr double step_gradient_tolerance = 1e-4;
-constexpr double student_tolerance = 1e-4;
-constexpr double teacher_tolerance = 2e-5;
-constexpr double update_tolerance = 2e-2;      // largest, of final - initial; see update_bound
-constexpr double update_rms_tolerance = 1e-3;  // root mean square
-
-using Step = train::TrainingStep<float>;
-
-/// Of the largest deviation of final - initial: as Report::compare bounds values, where the file
-/// says what plain float32 explains. A weight whose gradient is small beside its rounding moves by
-/// other amounts wherever sums run in another order.
-double update_bound(std::optional<double> fp32_dev) {
-  return fp32_dev ? std::max(update_tolerance / 10, 20 * *fp32_dev) : update_tolerance;
-}
-
-/// Runs the steps of one file and compares everything that it expects.
-class StepCheck {
- public:
-  StepCheck(GoldenFile const& file, Report& report, std::unique_ptr<Step> step)
-      : file_(file), report_(report), step_(std::move(step)), arena_(Host{}, arena_bytes) {
-    load_parameters(step_->student().store, file, "student");
-    load_parameters(step_->teacher().store, file, "teacher");
-  }
-  virtual ~StepCheck() = default;
-
-  void run_all() {
-    groups();
-    std::vector<double> totals;
-    for (std::int64_t i = 0; i < file_.integer("n_steps"); ++i) {
-      auto const result = one_step(i);
-      totals.push_back(result.loss);
-      add_result(result);
-    }
-    relative("losses/total", totals);
-    compare_results();
-    finals("student_final", "student", step_->student().store, student_tolerance);
-    finals("teacher_final", "teacher", step_->teacher().store, teacher_tolerance);
-  }
-
- protected:
-  virtual void groups() = 0;
-  virtual void observe() = 0;
-  virtual void before_update() {}
-  virtual void add_result(train::StepResult const& result) = 0;
-  virtual void compare_results() = 0;
-
-  double schedule(std::string const& name, std::int64_t i) const {
-    return file_.at("inputs/schedule/" + name).numbers().at(static_cast<std::size_t>(i));
-  }
-
-  ImageView images(std::string const& path, std::vector<float>& pixels) const {
-    if (!file_.has(path)) return {};
-    auto const& array = file_.at(path);
-    pixels = array.floats();
-    return {pixels.data(),
-            {array.shape.at(0), array.shape.at(1), array.shape.at(2), array.shape.at(3)}};
-  }
-
-  train::StepSettings settings(std::int64_t i) const {
-    bool const v1 = file_.method == "dinov1";
-    train::StepSettings out{.lr = schedule("lr", i),
-                            .weight_decay = schedule("weight_decay", i),
-                            .momentum = schedule("momentum", i),
-                            .teacher_temperature = schedule("teacher_temp", i),
-                            .student_temperature = file_.real("student_temp"),
-                            .clip_grad = file_.real("clip_grad"),
-                            .beta1 = file_.real("adamw_beta1"),
-                            .beta2 = file_.real("adamw_beta2"),
-                            .eps = file_.real("adamw_eps")};
-    out.freeze_last_layer = v1 && schedule("epoch", i) < file_.real("freeze_last_layer_epochs");
-    if (!v1) out.last_layer_lr = schedule("last_layer_lr", i);
-    out.iteration = std::llround(schedule("iteration", i));
-    if (file_.method == "dinov3") take_v3_weights(file_, out);
-    return out;
-  }
-
-  CollatedMasks masks(std::string const& folder) const {
-    CollatedMasks out;
-    if (!file_.has(folder + "/masks")) return out;
-    for (auto const value : file_.at(folder + "/masks").integers())
-      out.masks.push_back(static_cast<std::uint8_t>(value));
-    if (!file_.has(folder + "/mask_indices_list")) return out;
-    out.indices = file_.at(folder + "/mask_indices_list").integers();
-    out.weights = file_.at(folder + "/masks_weight").floats();
-    return out;
-  }
-
-  train::StepResult one_step(std::int64_t i) {
-    std::vector<float> global;
-    std::vector<float> local;
-    std::vector<float> gram;
-    auto const folder = "inputs/step" + std::to_string(i);
-    auto const collated = masks(folder);
-    train::CropViews const crops{.images = file_.integer("batch"),
-                                 .first = 0,
-                                 .global = images(folder + "/global_crops", global),
-                                 .local = images(folder + "/local_crops", local),
-                                 .gram = images(folder + "/gram_teacher_crops", gram),
-                                 .drop_path = {},
-                                 .masks = collated.masks.empty() ? nullptr : &collated};
-    if (i == 0) observe();
-    step_->begin(crops.images);
-    step_->accumulate(arena_,
-                      {.micro_batches = 1,
-                       .next =
-                           [&] {
-                             return train::StepBatch{crops, nullptr};
-                           }},
-                      settings(i));
-    if (i == 0) first_gradients();
-    before_update();
-    return step_->finish(settings(i), i);
-  }
-
-  void first_gradients() {
-    auto& store = step_->student().store;
-    for_each_parameter(
-        store, [&](int unit) { return store.gradient_part(unit); },
-        [&](std::string const& name, auto const& spec, std::span<float const> values) {
-          if (spec.trained == shard::Trained::yes)
-            report_.compare("grad_step0/" + name, values, step_gradient_tolerance);
-        });
-  }
-
-  /// Relative per value.
-  void relative(std::string const& name, std::vector<double> const& actual) {
-    auto const& array = file_.at("expected/" + name);
-    auto const expected = array.numbers();
-    double worst = actual.size() == expected.size() ? 0 : INFINITY;
-    for (std::size_t i = 0; i < std::min(actual.size(), expected.size()); ++i) {
-      double const scale = std::max(std::abs(expected[i]), 1e-12);
-      worst = std::max(worst, std::abs(actual[i] - expected[i]) / scale);
-    }
-    report_.add(name, worst, step_tolerance);
-  }
-
-  /// Final values and updates; the k third of qkv biases, whose gradient is rounding noise, is
-  /// bounded by twice the sum of the learning rates instead.
-  void finals(std::string const& group, std::string const& role,
-              shard::ParameterStore<float>& store, double tolerance) {
-    for_each_parameter(
-        store, [&](int unit) { return store.master(unit); },
-        [&](std::string const& name, auto const&, std::span<float const> values) {
-          auto const& expected = file_.at("expected/" + group + "/" + name);
-          auto const start = file_.at("params/" + role + "/" + name).numbers();
-          compare_final(group + "/" + name, values, expected, start, tolerance);
-        });
-  }
-
-  void compare_final(std::string const& name, std::span<float const> actual, Array const& array,
-                     std::vector<double> const& start, double tolerance) {
-    auto const expected = array.numbers();
-    bool const qkv_bias = file_.integer("mask_k_bias", 0) == 0 && name.ends_with("attn.qkv.bias");
-    double learning_rates = 0;
-    for (auto const lr : file_.at("inputs/schedule/lr").numbers()) learning_rates += lr;
-    std::array<double, 5> worst{};  // value, its scale, update, its scale, k third
-    double squares = 0;
-    double square_scale = 0;
-    auto const third = expected.size() / 3;
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-      double const error = std::abs(static_cast<double>(actual[i]) - expected[i]);
-      if (qkv_bias && i >= third && i < 2 * third) {
-        worst[4] = std::max(worst[4], error);
-        continue;
-      }
-      worst[0] = std::max(worst[0], error);
-      worst[1] = std::max(worst[1], std::abs(expected[i]));
-      worst[3] = std::max(worst[3], std::abs(expected[i] - start[i]));
-      squares += error * error;
-      square_scale += (expected[i] - start[i]) * (expected[i] - start[i]);
-    }
-    auto const share = [](double error, double scale) { return scale > 0 ? error / scale : error; };
-    report_.add(name, share(worst[0], worst[1]), tolerance);
-    report_.add(name + " (update)", share(worst[0], worst[3]),
-                update_bound(qkv_bias ? array.fp32_dev_update_without_k : array.fp32_dev_update));
-    report_.add(name + " (update, rms)", std::sqrt(share(squares, square_scale)),
-                update_rms_tolerance);
-    if (qkv_bias) report_.add(name + " (k third)", worst[4], 2 * learning_rates);
-  }
-
-  GoldenFile const& file_;
-  Report& report_;
-  std::unique_ptr<Step> step_;
-  Arena arena_;
-};
-
-train::ModelShape v1_shape(GoldenFile const& file) {
-  train::ModelShape shape;
-  shape.backbone = backbone_shape(file);
-  shape.head = {.in_dim = shape.backbone.embed_dim,
-                .hidden_dim = file.integer("head_hidden_dim"),
-                .bottleneck_dim = file.integer("head_bottleneck_dim"),
-                .out_dim = file.integer("head_out_dim"),
-                .nlayers = file.integer("head_nlayers"),
-                .norm_last_layer = file.integer("norm_last_layer") != 0};
-  return shape;
-}
-
-class V1Check : public StepCheck {
- public:
-  V1Check(GoldenFile const& file, Report& report)
-      : StepCheck(file, report,
-                  std::make_unique<train::DinoStep<float>>(Host{}, Communicator::self(),
-                                                           shard::Strategy{}, v1_shape(file),
-                                                           file.real("center_momentum"))) {
-    v1().loss().set_center(file.at("params/loss/center").floats());
-  }
-
- private:
-  train::DinoStep<float>& v1() { return static_cast<train::DinoStep<float>&>(*step_); }
-
-  void observe() override {
-    v1().observe([this](train::SeenTile const& seen) {
-      report_.compare("debug_step0/student_output", seen.student.span(), step_gradient_tolerance);
-      report_.compare("debug_step0/teacher_output", seen.teacher.span(), step_gradient_tolerance);
-    });
-  }
-  void before_update() override { v1().observe({}); }
-
-  void groups() override {
-    std::vector<std::string> names;
-    std::vector<std::int64_t> trained;
-    std::vector<std::int64_t> decayed;
-    auto& store = step_->student().store;
-    for_each_parameter(
-        store, [&](int unit) { return store.master(unit); },
-        [&](std::string const& name, auto const& spec, std::span<float const>) {
-          bool const in = spec.trained == shard::Trained::yes;
-          names.push_back(name);
-          trained.push_back(in ? 1 : 0);
-          decayed.push_back(in && spec.decay == shard::Decay::yes ? 1 : 0);
-        });
-    report_.compare("param_groups/name", names);
-    report_.compare("param_groups/in_optimizer", std::span<std::int64_t const>(trained));
-    report_.compare("param_groups/weight_decayed", std::span<std::int64_t const>(decayed));
-  }
-
-  void add_result(train::StepResult const& result) override {
-    norms_.insert(norms_.end(), result.gradient_norms.begin(), result.gradient_norms.end());
-  }
-
-  void compare_results() override {
-    std::vector<std::string> names;
-    for (auto const& slot : step_->optimizer().slots()) names.push_back(slot.name);
-    report_.compare("grad_norm/name", names);
-    relative("grad_norm/value", norms_);
-    report_.compare("loss_final/center", v1().loss().center(), teacher_tolerance);
-  }
-
-  std::vector<double> norms_;
-};
 
 DinoHeadShape v2_head(GoldenFile const& file, std::string const& name, std::int64_t in_dim) {
   auto const key = [&](std::string const& what) { return file.integer(name + "_" + what); };
@@ -542,13 +285,12 @@ class V3Check : public V2Check {
 
 }  // namespace
 
-void check_step(GoldenFile const& file, Report& report) {
-  if (file.text("optimizer", "adamw") != "adamw")
-    return report.skip("", "optimizer " + file.text("optimizer") + " is not implemented");
-  if (file.method == "dinov1") return V1Check(file, report).run_all();
-  if (file.method == "dinov2") return V2Check(file, report).run_all();
-  if (file.method == "dinov3") return V3Check(file, report).run_all();
-  report.skip("", "steps of method " + file.method + " are not implemented");
+void check_step_v2(GoldenFile const& file, Report& report) {
+  V2Check(file, report).run_all();
+}
+
+void check_step_v3(GoldenFile const& file, Report& report) {
+  V3Check(file, report).run_all();
 }
 
 }  // namespace dino::golden
