@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// DINOv2's step is defined over the global batch too, with all losses, masks and stochastic depth.
+// The step of DINOv2 and DINOv3 is defined over the global batch too, with all losses, masks,
+// stochastic depth and a Gram teacher that is replaced on the way.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -18,38 +19,54 @@ constexpr std::int64_t local_crops = 2;
 constexpr std::int64_t depth = 2;
 constexpr int steps = 20;
 
-ModelShape small_model() {
-  VitShape const backbone{.grid = 4,
-                          .patch_size = 4,
-                          .embed_dim = 24,
-                          .depth = depth,
-                          .num_heads = 3,
-                          .ffn = Ffn::swiglu_packed,
-                          .mlp_hidden = 32,
-                          .registers = 2,
-                          .mask_token = true,
-                          .layer_scale = 0.5F};
+struct Case {
+  char const* name;
+  Centering centering;
+  std::optional<std::int64_t> koleo_group;
+  std::optional<GramObjective> gram = {};  ///< DINOv3
+};
+
+/// What DINOv3's backbone has other than DINOv2's.
+void make_v3(VitShape& shape) {
+  shape.rope = Rope{};
+  shape.ffn = Ffn::swiglu;
+  shape.register_name = "storage_tokens";
+  shape.untie_cls_and_patch_norms = shape.untie_global_and_local_cls_norm = true;
+}
+
+ModelShape small_model(Case const& c) {
+  VitShape backbone{.grid = 4,
+                    .patch_size = 4,
+                    .embed_dim = 24,
+                    .depth = depth,
+                    .num_heads = 3,
+                    .ffn = Ffn::swiglu_packed,
+                    .mlp_hidden = 32,
+                    .registers = 2,
+                    .mask_token = true,
+                    .layer_scale = 0.5F};
+  if (c.gram) make_v3(backbone);
   DinoHeadShape const head{.in_dim = 24,
                            .hidden_dim = 20,
                            .bottleneck_dim = 12,
                            .out_dim = 37,
+                           .weight_norm = !c.gram,
                            .norm_last_layer = false};
   auto ibot = head;
   ibot.out_dim = 29;
   return {.backbone = backbone, .head = head, .head_prefix = "dino_head.", .ibot_head = ibot};
 }
 
-struct Case {
-  char const* name;
-  Centering centering;
-  std::optional<std::int64_t> koleo_group;
-};
-
 DinoV2Objective objective(Case const& c) {
-  return {.koleo_group = c.koleo_group,
-          .dino_centering = c.centering,
-          .ibot_centering = c.centering,
-          .pairs = CropPairs::v2(local_crops)};
+  DinoV2Objective out{.koleo_group = c.koleo_group,
+                      .dino_centering = c.centering,
+                      .ibot_centering = c.centering,
+                      .pairs = CropPairs::v2(local_crops)};
+  if (!c.gram) return out;
+  out.pairs = CropPairs::v3(local_crops, CropPairing::all);
+  out.scale = TermScale::mean;
+  out.gram = c.gram;
+  return out;
 }
 
 optim::ParameterRules rules() {
@@ -75,7 +92,7 @@ std::vector<float> crops(std::int64_t step, std::int64_t first, std::int64_t ima
 
 /// A micro-batch that owns what its views show.
 struct OwnedBatch {
-  std::vector<float> global, local, drop_path;
+  std::vector<float> global, local, gram, drop_path;
   CollatedMasks masks;
 };
 
@@ -84,6 +101,7 @@ StepBatch make_batch(MaskMaker const& maker, std::int64_t step, std::int64_t fir
   auto const owned = std::make_shared<OwnedBatch>();
   owned->global = crops(step, first, images, 0, 2, 16);
   owned->local = crops(step, first, images, 2, local_crops, 8);
+  owned->gram = crops(step, first, images, 0, 2, 24);
   owned->drop_path = SubsetDropPath{.rate = 0.3,
                                     .depth = depth,
                                     .local_crops = local_crops,
@@ -96,6 +114,7 @@ StepBatch make_batch(MaskMaker const& maker, std::int64_t step, std::int64_t fir
       .first = first,
       .global = {owned->global.data(), {2 * images, 3, 16, 16}},
       .local = {owned->local.data(), {local_crops * images, 3, 8, 8}},
+      .gram = {owned->gram.data(), {2 * images, 3, 24, 24}},
       .drop_path = {owned->drop_path.data(), {2 * depth, (2 + local_crops) * images}},
       .masks = &owned->masks};
   return {views, owned};
@@ -105,7 +124,7 @@ StepBatch make_batch(MaskMaker const& maker, std::int64_t step, std::int64_t fir
 std::vector<double> run_losses(Communicator const& world, shard::Strategy const& strategy,
                                std::int64_t micro, Case const& c) {
   Space const space = Host{};
-  DinoV2Step<float> step(space, world, strategy, small_model(), rules(), objective(c));
+  DinoV2Step<float> step(space, world, strategy, small_model(c), rules(), objective(c));
   step.initialize(3);
   Arena arena(space, std::int64_t{64} << 20);
   MaskMaker const maker({.grid_h = 4, .grid_w = 4, .max_block = 8}, global_batch, 11);
@@ -118,7 +137,10 @@ std::vector<double> run_losses(Communicator const& world, shard::Strategy const&
                                 .momentum = 0.9,
                                 .teacher_temperature = 0.07,
                                 .clip_grad = 0.3,
-                                .last_layer_lr = s < 2 ? 0.0 : 2e-3};
+                                .last_layer_lr = s < 2 ? 0.0 : 2e-3,
+                                .dino_local_weight = 0.5 + 0.02 * s,
+                                .gram_weight = 0.3 * s,
+                                .iteration = s};
     step.begin(global_batch);
     std::int64_t m = 0;
     step.accumulate(arena,
@@ -143,14 +165,14 @@ double worst_relative(std::vector<double> const& a, std::vector<double> const& b
   return worst;
 }
 
-TEST(InvarianceV2, LossesDoNotDependOnRanksAccumulationOrStrategy) {
+/// Losses under any slicing agree with those of one rank and one micro-batch.
+void expect_invariance(std::vector<Case> const& cases, std::vector<std::string> const& strategies) {
   auto const world = Communicator::world();
-  for (auto const& c : {Case{"sinkhorn", Centering::sinkhorn_knopp, std::nullopt},
-                        Case{"centering", Centering::centering, 3}}) {
+  for (auto const& c : cases) {
     auto const reference = run_losses(Communicator::self(), {}, global_batch, c);
     ASSERT_TRUE(std::isfinite(reference.back()));
     ASSERT_NE(reference.front(), reference.back());
-    for (std::string const name : {"full", "grad_op", "hybrid", "replicate"}) {
+    for (auto const& name : strategies) {
       for (std::int64_t const micro : {global_batch, std::int64_t{1}}) {
         auto const group = world.size() % 2 == 0 ? world.size() / 2 : world.size();
         auto const got =
@@ -159,13 +181,37 @@ TEST(InvarianceV2, LossesDoNotDependOnRanksAccumulationOrStrategy) {
         auto const worst = worst_relative(got, reference);
 
         if (world.rank() == 0) {
-          std::printf("%-9s %-9s on %d ranks, micro-batches of at most %d: %.2e\n", c.name,
+          std::printf("%-19s %-9s on %d ranks, micro-batches of at most %d: %.2e\n", c.name,
                       name.c_str(), world.size(), static_cast<int>(micro), worst);
         }
         EXPECT_LT(worst, 1e-4) << c.name << ", " << name << ", micro-batch " << micro;
       }
     }
   }
+}
+
+TEST(InvarianceV2, LossesDoNotDependOnRanksAccumulationOrStrategy) {
+  expect_invariance({{"sinkhorn", Centering::sinkhorn_knopp, std::nullopt},
+                     {"centering", Centering::centering, 3}},
+                    {"full", "grad_op", "hybrid", "replicate"});
+}
+
+// The Gram teacher begins as the teacher of iteration 1, and is replaced after iterations 3, 7, …
+TEST(InvarianceV3, LossesDoNotDependOnRanksAccumulationOrStrategy) {
+  GramLifeCycle const life_cycle{
+      .load_before = 1, .repeated = true, .frequency = 4, .first = 4, .most = 3};
+  GramObjective const own{.life_cycle = life_cycle};
+  GramObjective of_batch = own;
+  of_batch.level = GramLevel::batch;
+  of_batch.tokens = GramTokens::masked;
+  GramObjective const ema{.ema_teacher = true,
+                          .loss = {.negatives = GramNegatives::removed},
+                          .level = GramLevel::batch,
+                          .tokens = GramTokens::unmasked};
+  expect_invariance({{"gram", Centering::sinkhorn_knopp, 3, own},
+                     {"gram of the batch", Centering::sinkhorn_knopp, std::nullopt, of_batch},
+                     {"gram of the teacher", Centering::sinkhorn_knopp, 3, ema}},
+                    {"full", "hybrid"});
 }
 
 TEST(InvarianceV2, SubsetsOfStochasticDepthAreThoseOfTheGlobalBatch) {
