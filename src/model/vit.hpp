@@ -74,6 +74,7 @@ using MaskView = View<std::uint8_t const, 2>;
 
 /// What is drawn for one forward pass in training, on the host. Nothing is drawn in evaluation.
 struct VitDraws {
+  /// Not explicit: a view of drop-path factors alone is a draw.
   VitDraws(View<float const, 2> drop_path_factors = {}, View<RopeDraw const, 2> rope_draws = {})
       : drop_path(drop_path_factors), rope(rope_draws) {}
   /// [2 depth, images], factor of each residual branch (attention, MLP of block 0, …); 0: the
@@ -111,7 +112,6 @@ class Vit {
 
   /// Tokens after the last block, before the final norm: [rows, D] on the arena. Rows: images of
   /// the first size, then of the second, …; within an image the class token first.
-  /// \param draws  they must stay for backward
   /// \param masks  one per size, or none at all; they must stay for backward
   /// \throws Error (usage) where the shape wants whole patches and an image has a remainder
   View<T, 2> forward(Arena& arena, std::span<ImageView const> images, VitDraws const& draws,
@@ -123,7 +123,7 @@ class Vit {
                 typename shard::ParameterStore<T>::Last last);
 
   /// The final norm of some rows [R, D] -> [R, D] on the arena.
-  /// \param groups  what the rows are, in their order; empty: class tokens in evaluation
+  /// \param groups  what the rows are, in their order; empty: class or register tokens
   View<T, 2> normalize(Arena& arena, View<T const, 2> rows, Keep keep,
                        std::span<RowGroup const> groups = {});
   /// Gradient with respect to the rows, [R, D]; may alias dy.
@@ -160,11 +160,11 @@ class Vit {
     View<std::int32_t const, 1> rows;  ///< of the full matrix; null: all
     View<float const, 1> scale;        ///< factor of each row; empty: 1
   };
-  /// What backward needs of one residual branch x + s γ f(LN(x)).
+  /// What backward needs of one residual branch x + s γ f(norm(x)).
   struct BranchKept {
     BranchRows where;
     View<T, 2> x;               ///< full rows
-    View<T, 2> norm;            ///< [m, D], LN(x) of the rows
+    View<T, 2> norm;            ///< [m, D], norm(x) of the rows
     View<float, 1> mean, rstd;  ///< mean: of a layer norm
     View<T, 2> out;             ///< [m, D], f; backward needs it only where there is LayerScale
   };
