@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// DINOv2's step is defined over the global batch too, with all losses, masks and stochastic depth.
+// The step of DINOv2 and DINOv3 is defined over the global batch too, with all losses, masks,
+// stochastic depth and a Gram teacher that is replaced on the way.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -21,44 +22,60 @@ constexpr std::int64_t depth = 2;
 
 enum class Heads { shared, separate };
 
-ModelShape small_model(Heads heads) {
-  VitShape const backbone{.grid = 4,
-                          .patch_size = 4,
-                          .embed_dim = 24,
-                          .depth = depth,
-                          .num_heads = 3,
-                          .ffn = Ffn::swiglu_packed,
-                          .mlp_hidden = 32,
-                          .registers = 2,
-                          .mask_token = true,
-                          .layer_scale = 0.5F};
-  DinoHeadShape const head{.in_dim = 24,
-                           .hidden_dim = 20,
-                           .bottleneck_dim = 12,
-                           .out_dim = 37,
-                           .norm_last_layer = false};
-  auto ibot = head;
-  ibot.out_dim = 29;
-  ModelShape shape{.backbone = backbone, .head = head, .head_prefix = "dino_head."};
-  if (heads == Heads::separate) shape.ibot_head = ibot;
-  return shape;
-}
-
 struct Case {
   char const* name;
   Centering centering;
   std::optional<std::int64_t> koleo_group = {};
+  std::optional<GramObjective> gram = {};  ///< DINOv3
   Heads heads = Heads::separate;
   double masked = 0.5;                                // share of the crops that have masks
   std::int64_t logits_limit = std::int64_t{1} << 30;  // bytes; this much: one tile
   int steps = 20;
 };
 
+/// What DINOv3's backbone has other than DINOv2's.
+void make_v3(VitShape& shape) {
+  shape.rope = Rope{};
+  shape.ffn = Ffn::swiglu;
+  shape.register_name = "storage_tokens";
+  shape.untie_cls_and_patch_norms = shape.untie_global_and_local_cls_norm = true;
+}
+
+ModelShape small_model(Case const& c) {
+  VitShape backbone{.grid = 4,
+                    .patch_size = 4,
+                    .embed_dim = 24,
+                    .depth = depth,
+                    .num_heads = 3,
+                    .ffn = Ffn::swiglu_packed,
+                    .mlp_hidden = 32,
+                    .registers = 2,
+                    .mask_token = true,
+                    .layer_scale = 0.5F};
+  if (c.gram) make_v3(backbone);
+  DinoHeadShape const head{.in_dim = 24,
+                           .hidden_dim = 20,
+                           .bottleneck_dim = 12,
+                           .out_dim = 37,
+                           .weight_norm = !c.gram,
+                           .norm_last_layer = false};
+  auto ibot = head;
+  ibot.out_dim = 29;
+  ModelShape shape{.backbone = backbone, .head = head, .head_prefix = "dino_head."};
+  if (c.heads == Heads::separate) shape.ibot_head = ibot;
+  return shape;
+}
+
 DinoV2Objective objective(Case const& c) {
-  return {.koleo_group = c.koleo_group,
-          .dino_centering = c.centering,
-          .ibot_centering = c.centering,
-          .pairs = CropPairs::v2(local_crops)};
+  DinoV2Objective out{.koleo_group = c.koleo_group,
+                      .dino_centering = c.centering,
+                      .ibot_centering = c.centering,
+                      .pairs = CropPairs::v2(local_crops)};
+  if (!c.gram) return out;
+  out.pairs = CropPairs::v3(local_crops, CropPairing::all);
+  out.scale = TermScale::mean;
+  out.gram = c.gram;
+  return out;
 }
 
 optim::ParameterRules rules() {
@@ -84,7 +101,7 @@ std::vector<float> crops(std::int64_t step, std::int64_t first, std::int64_t ima
 
 /// A micro-batch that owns what its views show.
 struct OwnedBatch {
-  std::vector<float> global, local, drop_path;
+  std::vector<float> global, local, gram, drop_path;
   CollatedMasks masks;
 };
 
@@ -93,6 +110,7 @@ StepBatch make_batch(MaskMaker const& maker, std::int64_t step, std::int64_t fir
   auto const owned = std::make_shared<OwnedBatch>();
   owned->global = crops(step, first, images, 0, 2, 16);
   owned->local = crops(step, first, images, 2, local_crops, 8);
+  owned->gram = crops(step, first, images, 0, 2, 24);
   owned->drop_path = SubsetDropPath{.rate = 0.3,
                                     .depth = depth,
                                     .local_crops = local_crops,
@@ -105,6 +123,7 @@ StepBatch make_batch(MaskMaker const& maker, std::int64_t step, std::int64_t fir
       .first = first,
       .global = {owned->global.data(), {2 * images, 3, 16, 16}},
       .local = {owned->local.data(), {local_crops * images, 3, 8, 8}},
+      .gram = {owned->gram.data(), {2 * images, 3, 24, 24}},
       .drop_path = {owned->drop_path.data(), {2 * depth, (2 + local_crops) * images}},
       .masks = &owned->masks};
   return {views, owned};
@@ -128,7 +147,7 @@ void copy_gradients(shard::ParameterStore<float>& store, std::vector<float>& out
 Results run_steps(Communicator const& world, shard::Strategy const& strategy, std::int64_t micro,
                   Case const& c) {
   Space const space = Host{};
-  DinoV2Step<float> step(space, world, strategy, small_model(c.heads), rules(), objective(c));
+  DinoV2Step<float> step(space, world, strategy, small_model(c), rules(), objective(c));
   step.limit_logits(c.logits_limit);
   step.initialize(3);
   Arena arena(space, std::int64_t{64} << 20);
@@ -143,7 +162,10 @@ Results run_steps(Communicator const& world, shard::Strategy const& strategy, st
                                 .momentum = 0.9,
                                 .teacher_temperature = 0.07,
                                 .clip_grad = 0.3,
-                                .last_layer_lr = s < 2 ? 0.0 : 2e-3};
+                                .last_layer_lr = s < 2 ? 0.0 : 2e-3,
+                                .dino_local_weight = 0.5 + 0.02 * s,
+                                .gram_weight = 0.3 * s,
+                                .iteration = s};
     step.begin(global_batch);
     std::int64_t m = 0;
     step.accumulate(arena,
@@ -169,14 +191,14 @@ double worst_relative(std::vector<double> const& a, std::vector<double> const& b
   return worst;
 }
 
-TEST(InvarianceV2, LossesDoNotDependOnRanksAccumulationOrStrategy) {
+/// Losses under any slicing agree with those of one rank and one micro-batch.
+void expect_invariance(std::vector<Case> const& cases, std::vector<std::string> const& strategies) {
   auto const world = Communicator::world();
-  for (auto const& c : {Case{"sinkhorn", Centering::sinkhorn_knopp, {}},
-                        Case{"centering", Centering::centering, 3}}) {
+  for (auto const& c : cases) {
     auto const reference = run_steps(Communicator::self(), {}, global_batch, c).losses;
     ASSERT_TRUE(std::isfinite(reference.back()));
     ASSERT_NE(reference.front(), reference.back());
-    for (std::string const name : {"full", "grad_op", "hybrid", "replicate"}) {
+    for (auto const& name : strategies) {
       for (std::int64_t const micro : {global_batch, std::int64_t{1}}) {
         auto const group = world.size() % 2 == 0 ? world.size() / 2 : world.size();
         auto const got =
@@ -185,13 +207,37 @@ TEST(InvarianceV2, LossesDoNotDependOnRanksAccumulationOrStrategy) {
         auto const worst = worst_relative(got, reference);
 
         if (world.rank() == 0) {
-          std::printf("%-9s %-9s on %d ranks, micro-batches of at most %d: %.2e\n", c.name,
+          std::printf("%-19s %-9s on %d ranks, micro-batches of at most %d: %.2e\n", c.name,
                       name.c_str(), world.size(), static_cast<int>(micro), worst);
         }
         EXPECT_LT(worst, 1e-4) << c.name << ", " << name << ", micro-batch " << micro;
       }
     }
   }
+}
+
+TEST(InvarianceV2, LossesDoNotDependOnRanksAccumulationOrStrategy) {
+  expect_invariance({{"sinkhorn", Centering::sinkhorn_knopp, std::nullopt},
+                     {"centering", Centering::centering, 3}},
+                    {"full", "grad_op", "hybrid", "replicate"});
+}
+
+// The Gram teacher begins as the teacher of iteration 1, and is replaced after iterations 3, 7, …
+TEST(InvarianceV3, LossesDoNotDependOnRanksAccumulationOrStrategy) {
+  GramLifeCycle const life_cycle{
+      .load_before = 1, .repeated = true, .frequency = 4, .first = 4, .most = 3};
+  GramObjective const own{.life_cycle = life_cycle};
+  GramObjective of_batch = own;
+  of_batch.level = GramLevel::batch;
+  of_batch.tokens = GramTokens::masked;
+  GramObjective const ema{.ema_teacher = true,
+                          .loss = {.negatives = GramNegatives::removed},
+                          .level = GramLevel::batch,
+                          .tokens = GramTokens::unmasked};
+  expect_invariance({{"gram", Centering::sinkhorn_knopp, 3, own},
+                     {"gram of the batch", Centering::sinkhorn_knopp, std::nullopt, of_batch},
+                     {"gram of the teacher", Centering::sinkhorn_knopp, 3, ema}},
+                    {"full", "hybrid"});
 }
 
 /// One image or patch at a time; on one rank also several, with teacher logits that are kept, or
@@ -221,6 +267,13 @@ TEST(InvarianceV2, LossesAndGradientsDoNotDependOnTiles) {
       expect_equal_for_all_tiles(world, 2, c);
     }
   }
+}
+
+TEST(InvarianceV3, LossesAndGradientsDoNotDependOnTiles) {
+  GramObjective const ema{.ema_teacher = true};
+  Case const c{.name = "tiles", .centering = Centering::sinkhorn_knopp, .gram = ema, .steps = 2};
+  expect_equal_for_all_tiles(Communicator::world(), global_batch, c);
+  expect_equal_for_all_tiles(Communicator::world(), 2, c);
 }
 
 TEST(InvarianceV2, SubsetsOfStochasticDepthAreThoseOfTheGlobalBatch) {

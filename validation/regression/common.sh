@@ -114,3 +114,10 @@ train="$dino train $PWD/tiny.toml"
 v2="method=dinov2 student.ffn=swiglu student.registers=1 student.layer_scale=0.5 student.drop_path_uniform=true
  dino.centering=sinkhorn_knopp ibot.separate_head=true ibot.out_dim=48 ibot.hidden_dim=64 ibot.bottleneck_dim=32
  optim.lr_scaling=sqrt_1024 optim.layerwise_decay=0.9"
+# The same with DINOv3, and a Gram teacher that is replaced on the way.
+v3="method=dinov3 student.ffn=swiglu student.registers=1 student.layer_scale=0.5 student.drop_path_uniform=true
+ student.rope_rescale=2 student.untie_global_and_local_cls_norm=true ibot.out_dim=48 ibot.hidden_dim=64
+ ibot.bottleneck_dim=32 optim.lr_scaling=four_sqrt_1024 optim.layerwise_decay=0.9 schedules.lr.peak=5e-3
+ schedules.lr.end=1e-4 schedules.lr.warmup_epochs=1"
+gram="gram.use_loss=true gram.it_load_ema_teacher=3 gram.rep_update=true gram.update_frequency=4 gram.it_first_update=8
+ crops.gram_teacher_crops_size=48 gram.loss_weight_schedule.peak=2 gram.loss_weight_schedule.warmup_epochs=2"

@@ -29,3 +29,5 @@ check fp32_hybrid 4 shard.strategy=hybrid shard.group_size=2
 check fp32_accumulation 2 run.micro_batch=2
 check dinov2 2 $v2
 check dinov2_centering 3 $v2 dino.centering=centering ibot.centering=centering run.micro_batch=2 run.precision=bf16
+check dinov3 2 $v3 $gram
+check dinov3_batch 3 $v3 $gram gram.img_level=false gram.tokens_used=unmasked run.micro_batch=2 run.precision=bf16

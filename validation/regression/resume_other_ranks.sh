@@ -39,3 +39,7 @@ check one_rank 1
 check three_ranks 3
 check accumulation 2 run.micro_batch=2
 check four_ranks_hybrid 4 shard.strategy=hybrid shard.group_size=2
+
+method dinov3 $v3 $gram
+check three_ranks 3
+check accumulation 2 run.micro_batch=2
