@@ -86,6 +86,7 @@ Array read_array(hid_t dataset) {
   };
   figure("fp32_dev", out.fp32_dev);
   figure("fp32_dev_update", out.fp32_dev_update);
+  figure("fp32_dev_without_k", out.fp32_dev_without_k);
   figure("fp32_dev_update_without_k", out.fp32_dev_update_without_k);
   return out;
 }

@@ -14,9 +14,10 @@ namespace dino::golden {
 struct Array {
   std::vector<std::int64_t> shape;
   std::variant<std::vector<double>, std::vector<std::int64_t>, std::vector<std::string>> values;
-  std::optional<double> fp32_dev;  ///< deviation that plain float32 explains
-  /// The same of final - initial value; and of a qkv bias without the keys' third.
-  std::optional<double> fp32_dev_update, fp32_dev_update_without_k;
+  /// Deviation that plain float32 explains, and that of final - initial value.
+  std::optional<double> fp32_dev, fp32_dev_update;
+  /// The same of a qkv bias without the keys' third.
+  std::optional<double> fp32_dev_without_k, fp32_dev_update_without_k;
   bool bytes = false;  ///< uint8 in the file: an image, a mask or a boolean
 
   std::int64_t size() const;
