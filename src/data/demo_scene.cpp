@@ -66,7 +66,7 @@ void choose_colours(Philox& random, DemoObject& object) {
 DemoObject make_object(Philox& random, int label, float size) {
   DemoObject object{.label = label, .size = size};
   object.stretch = {uniform(random, 0.82, 1.12), uniform(random, 0.82, 1.12)};
-  object.turn = turn_within(random, pi / 7);
+  object.turn = turn_within(random, pi / 4);
   object.pattern_turn = turn_within(random, pi / 6);
   object.period = uniform(random, 0.34, 0.5);
   object.phase = {uniform(random, 0, 8), uniform(random, 0, 8)};
@@ -126,8 +126,8 @@ DemoScene make_demo_scene(std::uint64_t seed, std::int64_t number) {
   DemoScene scene;
   scene.background = make_background(Philox(seed, Purpose::synth, index, background));
 
-  float const size = uniform(random, 0.68, 0.95);
-  float const room = 1.05F - size;
+  float const size = uniform(random, 0.6, 0.85);
+  float const room = 1.1F - size;
   scene.object = make_object(random, demo_label(number), size);
   scene.object.centre = {uniform(random, -room, room), uniform(random, -room, room)};
   scene.object.metres = 1.2F / size;
