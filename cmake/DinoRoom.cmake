@@ -7,7 +7,8 @@ target_compile_options(dino_flags INTERFACE -Wall -Wextra -Wshadow -Werror -Wno-
                                             -fno-trapping-math)
 target_include_directories(dino_flags INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src)
 if(DINO_SANITIZE)
-  target_compile_options(dino_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined
+  # the checks that sanitizers insert mislead GCC's warning of uninitialized values
+  target_compile_options(dino_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined -Wno-maybe-uninitialized
                                               -fno-omit-frame-pointer)
   target_link_options(dino_flags INTERFACE -fsanitize=address,undefined)
 endif()
