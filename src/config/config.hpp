@@ -30,6 +30,7 @@ struct Run {
   std::optional<std::int64_t> epoch_length;
   std::int64_t skip_non_finite = 0;
   std::string start_from;
+  std::string continue_from;
   std::int64_t head_warmup_steps = 0;
   bool stop_on_collapse = false;
   void visit(auto&& field) {
@@ -57,6 +58,9 @@ struct Run {
           "steps in a row with NaN or Inf that are skipped before the run ends with exit code 4");
     field("start_from", start_from,
           "checkpoint whose weights a new run starts with; positions are resampled to its grid");
+    field("continue_from", continue_from,
+          "checkpoint of a former stage that a new run goes on from: weights, optimizer, step and "
+          "place in the schedules");
     field("head_warmup_steps", head_warmup_steps,
           "steps before the schedules in which only the heads are trained, for a backbone without");
     field("stop_on_collapse", stop_on_collapse,
@@ -301,6 +305,35 @@ struct Evaluation {
   }
 };
 
+/// Patch features, watched while training (the ways of cutting images are those of [eval]).
+struct Monitor {
+  std::int64_t dense_every = 0;
+  std::string dense_shards;
+  std::int64_t dense_images = 64;
+  std::string dense_snapshot;
+  std::int64_t dense_snapshot_step = 1;
+  bool dense_probe = false;
+  std::int64_t dense_probe_k = 20;
+  double dense_decay = 0.05;
+  void visit(auto&& field) {
+    field("dense_every", dense_every,
+          "steps between measurements of the teacher's patch features; 0: never");
+    field("dense_shards", dense_shards, "shards whose images are looked at; empty: data.shards");
+    field("dense_images", dense_images, "images that are looked at, evenly spread, >= 2");
+    field("dense_snapshot", dense_snapshot,
+          "dense_snapshot.h5 of a former stage whose patch similarities are compared with; empty: "
+          "this run's own");
+    field("dense_snapshot_step", dense_snapshot_step,
+          "step from which the first measurement becomes this run's own snapshot, >= 0");
+    field("dense_probe", dense_probe,
+          "true: also classify patches by k-NN against the masks of the shards");
+    field("dense_probe_k", dense_probe_k, "neighbours of a patch that vote, >= 1");
+    field("dense_decay", dense_decay,
+          "share of its best that dense quality must lose while k-NN rises for a warning, in "
+          "[0, 1)");
+  }
+};
+
 }  // namespace config
 
 /// The whole configuration of a run. The resolved one is written to the run directory.
@@ -319,6 +352,7 @@ struct Config {
   config::Shard shard;
   config::Checkpoint checkpoint;
   config::Evaluation eval;
+  config::Monitor monitor;
 
   /// Calls section(name, struct) for each section; `method` stands before them.
   void visit_sections(auto&& section) {
@@ -340,6 +374,7 @@ struct Config {
     section("shard", shard);
     section("checkpoint", checkpoint);
     section("eval", eval);
+    section("monitor", monitor);
   }
 
   /// Checks ranges and what must agree. \throws Error (usage) naming key, value, range and a remedy

@@ -137,7 +137,10 @@ struct Gram {
           "weight of the Gram loss where gram.loss_weight_schedule is not in force, >= 0");
     field("ema_teacher", ema_teacher,
           "true: the teacher itself, of every step, is the Gram teacher");
-    field("ckpt", ckpt, "checkpoint whose teacher is the first Gram teacher");
+    field("ckpt", ckpt,
+          "checkpoint whose teacher is the first Gram teacher, or a run directory: of its "
+          "checkpoints the one of the best mask probe (monitor.dense_probe), else the newest up "
+          "to a fifth of its steps");
     field("it_load_ema_teacher", it_load_ema_teacher,
           "iteration before which the teacher becomes the Gram teacher; the loss begins there "
           "where there is no gram.ckpt");

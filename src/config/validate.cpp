@@ -25,6 +25,9 @@ void validate_run(Run const& run) {
   at_least("run.log_every", run.log_every, 1, "10");
   at_least("run.epoch_length", run.epoch_length, 1, "1250");
   at_least("run.skip_non_finite", run.skip_non_finite, 0, "0");
+  require(run.continue_from.empty() || run.start_from.empty(), ExitCode::usage,
+          "run.start_from and run.continue_from are both set: the first takes the weights of a "
+          "checkpoint, the second all of it. Try leaving out one of them");
   at_least("run.head_warmup_steps", run.head_warmup_steps, 0, "0");
 }
 
@@ -180,6 +183,14 @@ void validate_evaluation(Evaluation const& eval, std::int64_t patch_size, std::s
   at_least("eval.batch_size", eval.batch_size, 1, "64");
 }
 
+void validate_monitor(Monitor const& monitor) {
+  at_least("monitor.dense_every", monitor.dense_every, 0, "1000");
+  at_least("monitor.dense_images", monitor.dense_images, 2, "64");
+  at_least("monitor.dense_snapshot_step", monitor.dense_snapshot_step, 0, "1000");
+  at_least("monitor.dense_probe_k", monitor.dense_probe_k, 1, "20");
+  below_one("monitor.dense_decay", monitor.dense_decay, "0.05");
+}
+
 }  // namespace
 }  // namespace config
 
@@ -199,6 +210,7 @@ void Config::validate() const {
   config::validate_shard(shard);
   config::validate_checkpoint(checkpoint);
   config::validate_evaluation(eval, student.patch_size, method);
+  config::validate_monitor(monitor);
 }
 
 void Config::require_shards() const {

@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,11 @@ struct EvaluationTransform {
 /// `workers` threads. \throws Error (input) naming the image that cannot be read
 std::vector<float> load_evaluation_images(io::ShardSet const& shards, std::int64_t begin,
                                           std::int64_t end, EvaluationTransform const& transform,
+                                          std::int64_t workers);
+/// The same of listed images: [images, 3, crop, crop].
+std::vector<float> load_evaluation_images(io::ShardSet const& shards,
+                                          std::span<std::int64_t const> images,
+                                          EvaluationTransform const& transform,
                                           std::int64_t workers);
 
 }  // namespace dino

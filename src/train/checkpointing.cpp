@@ -155,15 +155,19 @@ bool belongs_to_gram_teacher(std::string const& array) {
   return array.starts_with(gram_group) || array == gram_state;
 }
 
+/// Whether the arrays of a Gram teacher are taken from a checkpoint.
+enum class GramArrays { taken, passed_over };
+
 /// \throws Error (usage) where the checkpoint cannot be continued by this configuration
 template <class T>
 void check_belongs(TrainingStep<T>& step, Config const& config, std::string const& path,
-                   io::CheckpointSummary const& summary) {
+                   io::CheckpointSummary const& summary, GramArrays gram) {
   auto expected = expected_arrays(step);
-  if (!has_gram_teacher(summary))
+  if (gram == GramArrays::passed_over || !has_gram_teacher(summary))
     std::erase_if(expected, [](auto const& row) { return belongs_to_gram_teacher(row.first); });
   std::size_t found = 0;
   for (auto const& array : summary.arrays) {
+    if (gram == GramArrays::passed_over && belongs_to_gram_teacher(array.name)) continue;
     auto const it = expected.find(array.name);
     require(it != expected.end() && it->second == array.shape, ExitCode::usage,
             "'{}' belongs to another model: its array {} [{}] is [{}] in this configuration. Go on "
@@ -195,10 +199,11 @@ std::int64_t state_integer(io::CheckpointSummary const& summary, std::string con
 
 /// Reads one checkpoint that is known to be good into the step.
 template <class T>
-Progress load_checkpoint(TrainingStep<T>& step, Config const& config, std::string const& path) {
+Progress load_checkpoint(TrainingStep<T>& step, Config const& config, std::string const& path,
+                         GramArrays gram_arrays = GramArrays::taken) {
   auto const summary = io::read_checkpoint_summary(path);
-  check_belongs(step, config, path, summary);
-  bool const gram = has_gram_teacher(summary);
+  check_belongs(step, config, path, summary, gram_arrays);
+  bool const gram = gram_arrays == GramArrays::taken && has_gram_teacher(summary);
   std::vector<io::CheckpointRequest> requests;
   for (auto const& group : array_groups(step))
     if (gram || !belongs_to_gram_teacher(group.path)) request_arrays(group, requests);
@@ -278,6 +283,15 @@ std::optional<Progress> load_newest_checkpoint(TrainingStep<T>& step, Config con
 }
 
 template <class T>
+Progress load_former_stage(TrainingStep<T>& step, Config const& config, std::string const& path) {
+  if (auto const fault = io::find_checkpoint_fault(step.world(), path))
+    fail(ExitCode::input, "cannot go on from the checkpoint: {}", *fault);
+  bool const own_gram = step.gram_teacher() == nullptr || !config.gram.ckpt.empty();
+  return load_checkpoint(step, config, path,
+                         own_gram ? GramArrays::passed_over : GramArrays::taken);
+}
+
+template <class T>
 void load_model(shard::ParameterStore<T>& store, std::string const& path,
                 std::string const& group) {
   std::vector<io::CheckpointRequest> requests;
@@ -298,6 +312,8 @@ template void save_checkpoint(TrainingStep<float>&, Config const&, Progress cons
 template void save_checkpoint(TrainingStep<bfloat16>&, Config const&, Progress const&);
 template std::optional<Progress> load_newest_checkpoint(TrainingStep<float>&, Config const&);
 template std::optional<Progress> load_newest_checkpoint(TrainingStep<bfloat16>&, Config const&);
+template Progress load_former_stage(TrainingStep<float>&, Config const&, std::string const&);
+template Progress load_former_stage(TrainingStep<bfloat16>&, Config const&, std::string const&);
 template void load_model(shard::ParameterStore<float>&, std::string const&, std::string const&);
 template void load_model(shard::ParameterStore<bfloat16>&, std::string const&, std::string const&);
 

@@ -29,6 +29,13 @@ void save_checkpoint(TrainingStep<T>& step, Config const& config, Progress const
 template <class T>
 std::optional<Progress> load_newest_checkpoint(TrainingStep<T>& step, Config const& config);
 
+/// Loads a former stage's checkpoint with all its state, to go on from its step. Where gram.ckpt is
+/// set the Gram teacher stays as it is; one that this configuration has no use for is passed over.
+/// Collective. \throws Error (usage) where it belongs to another model or batch size, (input) where
+/// it is damaged
+template <class T>
+Progress load_former_stage(TrainingStep<T>& step, Config const& config, std::string const& path);
+
 /// Reads the parts of one model ("student" or "teacher") that this rank holds. \throws Error
 /// (input) naming file and array where one is missing or has another shape
 template <class T>

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -15,12 +16,11 @@
 #include "data/loader.hpp"
 #include "data/open_shards.hpp"
 #include "data/staging.hpp"
-#include "eval/features.hpp"
-#include "eval/knn_protocol.hpp"
 #include "io/metrics.hpp"
 #include "train/checkpointing.hpp"
 #include "train/collapse.hpp"
 #include "train/drop_path.hpp"
+#include "train/evaluation.hpp"
 #include "train/initial_weights.hpp"
 #include "train/make_step.hpp"
 #include "train/progress.hpp"
@@ -70,7 +70,10 @@ class Run {
 
  private:
   void resume();
+  void start_anew();
   void start_from_weights();
+  void take_gram_teacher();
+  void open_metrics(std::int64_t first_step);
   void start_loader();
   void look_for_collapse(StepResult const& result);
   StepBatch next_batch();
@@ -78,7 +81,8 @@ class Run {
   void look_at_fault(StepResult const& result);
   void record(StepSettings const& settings, StepResult const& result);
   void report(StepSettings const& settings, StepResult const& result);
-  void evaluate();
+  using Moment = typename TeacherEvaluation<T>::Moment;
+  void evaluate(Moment moment);
   void save();
   bool finished() const { return progress_.step >= extent_.steps; }
   bool at_stop() const {
@@ -111,6 +115,7 @@ class Run {
   double save_seconds_ = 0;
   std::int64_t saved_step_ = -1;
   CollapseMonitor collapse_;
+  TeacherEvaluation<T> evaluation_;
   std::int64_t faults_ = 0, faults_in_row_ = 0;  ///< steps that were skipped
 };
 
@@ -138,7 +143,8 @@ Run<T>::Run(Communicator const& world, Config const& config)
                                                       config.run.micro_batch),
                                   slice_.micro_batches)
                          .arena_bytes),
-      collapse_(config.dino.out_dim) {
+      collapse_(config.dino.out_dim),
+      evaluation_(space_, world, config) {
   stop_.emplace(chief() ? config.run.dir : std::string(), config.run.time_budget);
 }
 
@@ -155,16 +161,54 @@ void Run<T>::resume() {
           progress_.dataset_size, shards_.size());
     }
   } else {
-    step_->initialize(static_cast<std::uint64_t>(config_.run.seed));
-    if (!config_.run.start_from.empty()) start_from_weights();
+    start_anew();
   }
-  auto const& gram = config_.gram.ckpt;
-  if (!gram.empty() && load_gram_teacher(*step_, gram) && chief())
-    log::info("the Gram teacher is that of '{}'", gram);
+  take_gram_teacher();
   progress_.dataset_size = shards_.size();
-  on_rank_zero(world_,
-               [&] { metrics_.emplace(config_.run.dir + "/metrics.h5", progress_.step + 1); });
-  if (!found) save();  // the untrained model, and proof that checkpoints can be written at all
+  open_metrics(found ? progress_.step + 1 : progress_.step);
+  if (found) return;
+  evaluate(Moment::before_training);
+  save();  // the untrained model, and proof that checkpoints can be written at all
+}
+
+template <class T>
+void Run<T>::start_anew() {
+  step_->initialize(static_cast<std::uint64_t>(config_.run.seed));
+  if (!config_.run.start_from.empty()) start_from_weights();
+  auto const& former = config_.run.continue_from;
+  if (former.empty()) return;
+  progress_ = load_former_stage(*step_, config_, former);
+  require(
+      !finished(), ExitCode::usage,
+      "run.continue_from='{}' stands at step {} and this run ends at step {}, as schedules go on "
+      "from there. Raise run.epochs or run.steps",
+      former, progress_.step, extent_.steps);
+  if (chief()) log::info("going on from step {} of '{}'", progress_.step, former);
+}
+
+/// The first Gram teacher, where there is none yet.
+template <class T>
+void Run<T>::take_gram_teacher() {
+  auto path = config_.gram.ckpt;
+  if (path.empty()) return;
+  on_rank_zero(world_, [&] {
+    if (std::filesystem::is_directory(path)) path = pick_gram_teacher(path);
+  });
+  path = world_.broadcast_text(path);
+  if (load_gram_teacher(*step_, path) && chief())
+    log::info("the Gram teacher is that of '{}'", path);
+}
+
+/// Rows of `first_step` and later ones will be written again.
+template <class T>
+void Run<T>::open_metrics(std::int64_t first_step) {
+  std::map<std::string, std::vector<double>> earlier;
+  on_rank_zero(world_, [&] {
+    auto const path = config_.run.dir + "/metrics.h5";
+    metrics_.emplace(path, first_step);
+    earlier = io::read_metrics(path, "evaluations");
+  });
+  evaluation_.remember(earlier);
 }
 
 template <class T>
@@ -303,32 +347,9 @@ void Run<T>::report(StepSettings const& settings, StepResult const& result) {
 }
 
 template <class T>
-void Run<T>::evaluate() {
-  auto const& e = config_.eval;
-  if (e.knn_every == 0 || (progress_.step % e.knn_every != 0 && !finished())) return;
-  auto const train = open_shards(world_, e.train_shards, file_locking(config_));
-  auto const test = open_shards(world_, e.test_shards, file_locking(config_));
-  require_same_classes(train, test);
-  FeatureOptions const options{.transform = {.resize_size = e.resize_size,
-                                             .crop_size = e.crop_size,
-                                             .mean = config_.crops.mean,
-                                             .std = config_.crops.std},
-                               .batch_size = e.batch_size,
-                               .workers = config_.data.workers};
-  auto& backbone = step_->teacher().backbone;
-  auto const results = knn_accuracy(
-      world_, extract_features(space_, world_, backbone, train, options),
-      extract_features(space_, world_, backbone, test, options), e.knn_k, e.knn_temperature);
-  std::map<std::string, double> values;
-  for (auto const& result : results) {
-    values[fmt::format("knn_top1_k{}", result.k)] = result.top1;
-    values[fmt::format("knn_top5_k{}", result.k)] = result.top5;
-    if (chief()) {
-      log::info("step {}: {}-NN of the teacher {:.2f} % top-1, {:.2f} % top-5", progress_.step,
-                result.k, result.top1, result.top5);
-    }
-  }
-  if (metrics_) metrics_->append_evaluation(progress_.step, values);
+void Run<T>::evaluate(Moment moment) {
+  auto const row = evaluation_.measure(step_->teacher().backbone, progress_.step, moment);
+  if (metrics_ && !row.empty()) metrics_->append_evaluation(progress_.step, row);
 }
 
 template <class T>
@@ -364,7 +385,7 @@ ExitCode Run<T>::operator()() {
     if (!result.fault) look_for_collapse(result);
     record(settings, result);
     report(settings, result);
-    evaluate();
+    evaluate(finished() ? Moment::last : Moment::step);
     if (progress_.step % config_.checkpoint.every == 0) save();
   }
   save();

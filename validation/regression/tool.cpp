@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the regression scripts cannot do by themselves: makes pictures, reads HDF5 files.
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -139,6 +141,54 @@ double worst_group_difference(std::string const& left, std::string const& right,
   return worst;
 }
 
+using Rows = std::vector<std::vector<double>>;
+
+/// Rows of the evaluations with the columns whose names begin so, without those that know none.
+Rows evaluation_rows(std::string const& path, std::string const& prefix,
+                     std::vector<std::string>* names = nullptr) {
+  auto const table = io::read_metrics(path, "evaluations");
+  Rows rows;
+  for (std::size_t i = 0; i < table.at("step").size(); ++i) {
+    std::vector<double> row{table.at("step")[i]};
+    for (auto const& [name, column] : table)
+      if (name.starts_with(prefix)) row.push_back(column[i]);
+    if (!std::all_of(row.begin() + 1, row.end(), [](double v) { return std::isnan(v); }))
+      rows.push_back(std::move(row));
+  }
+  for (auto const& [name, column] : table)
+    if (names != nullptr && name.starts_with(prefix)) names->push_back(name);
+  return rows;
+}
+
+/// tool evaluations METRICS PREFIX: names, then values of every row.
+void print_evaluations(std::string const& path, std::string const& prefix) {
+  std::vector<std::string> names{"step"};
+  auto const rows = evaluation_rows(path, prefix, &names);
+  std::printf("%s\n", fmt::format("{}", fmt::join(names, " ")).c_str());
+  for (auto const& row : rows) std::printf("%s\n", fmt::format("{}", fmt::join(row, " ")).c_str());
+}
+
+/// tool compare_evaluations METRICS METRICS PREFIX: the worst difference. \throws Error unless both
+/// have the same rows
+double worst_evaluation_difference(std::string const& left, std::string const& right,
+                                   std::string const& prefix) {
+  auto const a = evaluation_rows(left, prefix);
+  auto const b = evaluation_rows(right, prefix);
+  require(a.size() == b.size() && !a.empty(), ExitCode::input, "'{}' has {} rows, '{}' has {}",
+          left, a.size(), right, b.size());
+  double worst = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    require(a[i].size() == b[i].size(), ExitCode::input, "different columns");
+    for (std::size_t k = 0; k < a[i].size(); ++k) {
+      if (std::isnan(a[i][k]) && std::isnan(b[i][k])) continue;
+      auto const difference = std::abs(a[i][k] - b[i][k]);
+      require(std::isfinite(difference), ExitCode::input, "row {} is not known in both", i);
+      worst = std::max(worst, difference);
+    }
+  }
+  return worst;
+}
+
 /// tool flip FILE OFFSET: inverts the byte at an offset; one below 0 counts from the end.
 void flip_byte(std::string const& path, long long offset) {
   std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
@@ -165,6 +215,10 @@ int run(std::vector<std::string> const& words) {
     std::printf("%.3e\n", worst_array_difference(words.at(1), words.at(2)));
   } else if (command == "compare_group") {
     std::printf("%.3e\n", worst_group_difference(words.at(1), words.at(2), words.at(3)));
+  } else if (command == "evaluations") {
+    print_evaluations(words.at(1), words.at(2));
+  } else if (command == "compare_evaluations") {
+    std::printf("%.3e\n", worst_evaluation_difference(words.at(1), words.at(2), words.at(3)));
   } else if (command == "flip") {
     flip_byte(words.at(1), std::stoll(words.at(2)));
   } else {

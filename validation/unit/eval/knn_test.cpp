@@ -4,13 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <string>
 
-#include "base/error.hpp"
 #include "base/philox.hpp"
 #include "eval/neighbours.hpp"
+#include "support/expect_refusal.hpp"
 #include "support/tolerance.hpp"
 
 namespace dino {
@@ -140,16 +139,6 @@ TEST(NormalizeRows, MakesRowsOfUnitLengthAndLeavesZeros) {
 
   std::vector<float> const expected{0.6F, 0.8F, 0, 0, 1, 0, -5.0F / 13, 12.0F / 13};
   EXPECT_LE(test::deviation(rows, expected), test::tolerance<float>(2));
-}
-
-void expect_refusal(std::function<void()> const& act, ExitCode code, std::string const& text) {
-  try {
-    act();
-    FAIL() << "nothing was refused";
-  } catch (Error const& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    EXPECT_NE(std::string(error.what()).find(text), std::string::npos) << error.what();
-  }
 }
 
 TEST(Knn, RefusesWhatIsNoDataSet) {
