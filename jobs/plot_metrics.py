@@ -5,6 +5,7 @@
     plot_metrics.py RUN...                        the last rows of each run's metrics.h5
     plot_metrics.py RUN... -o curves.png          a panel per quantity, a line per run
     plot_metrics.py RUN... --columns loss lr      only these
+    plot_metrics.py RUN... --chain                stages that follow each other: steps go on counting
 """
 import argparse
 import math
@@ -31,6 +32,22 @@ def read(path):
     return tables
 
 
+def chain(runs):
+    """Moves a run that counts its steps anew behind the one before it. Returns where each begins."""
+    begins, end = {}, 0
+    for run, tables in runs.items():
+        steps = [table["step"] for table in tables.values() if len(table.get("step", ()))]
+        if not steps:
+            continue
+        first, last = min(s[0] for s in steps), max(s[-1] for s in steps)
+        offset = end if first < end - 1 else 0
+        for table in tables.values():
+            if "step" in table:
+                table["step"] = table["step"] + offset
+        begins[run], end = first + offset, last + offset
+    return begins
+
+
 def chosen(table, wanted):
     return [name for name in table if name != "step" and (not wanted or name in wanted)]
 
@@ -51,7 +68,7 @@ def print_table(run, tables, wanted, rows):
             print("  ".join(cells))
 
 
-def plot(runs, wanted, out):
+def plot(runs, wanted, out, begins=()):
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
@@ -70,6 +87,8 @@ def plot(runs, wanted, out):
             table = tables[group]
             if name in table:
                 axis.plot(table["step"], table[name], marker="." if group == "evaluations" else "", label=run)
+        for run in list(begins)[1:]:
+            axis.axvline(begins[run], color="grey", linewidth=0.5, linestyle="--")
         axis.set_title(name)
         axis.set_xlabel("step")
     for axis in axes.flat[len(panels):]:
@@ -86,14 +105,16 @@ def main():
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run directory or metrics.h5")
     parser.add_argument("-o", "--output", help="PNG (or PDF, SVG) to write")
     parser.add_argument("--columns", nargs="+", default=[], help="only these quantities")
+    parser.add_argument("--chain", action="store_true", help="the runs are stages of one training, in this order")
     parser.add_argument("--rows", type=int, default=10, help="rows of the table (10)")
     options = parser.parse_args()
     try:
         runs = {run: read(run) for run in options.runs}
     except OSError as error:
         sys.exit(f"{error}\nA run writes metrics.h5 after its first steps. A file that a killed run left open: h5clear -s FILE")
+    begins = chain(runs) if options.chain else {}
     if options.output:
-        plot(runs, options.columns, options.output)
+        plot(runs, options.columns, options.output, begins)
         return
     for run, tables in runs.items():
         print_table(run, tables, options.columns, options.rows)
