@@ -151,7 +151,9 @@ void Communicator::barrier() const {
 }
 
 void Communicator::count_sum(std::size_t bytes) const {
-  traffic_->summed += 2.0 * (size_ - 1) / size_ * static_cast<double>(bytes);
+  // In whole bytes, so that counts of the same calls are the same.
+  auto const ranks = static_cast<std::size_t>(size_);
+  traffic_->summed += static_cast<double>(2 * bytes * (ranks - 1) / ranks);
 }
 
 void Communicator::broadcast(std::span<std::byte> bytes, int root) const {

@@ -164,10 +164,10 @@ TEST(Plan, ActivationsAreThoseOfAStepThatDropsNothing) {
 }
 
 void expect_equal(Traffic const& planned, Traffic const& real) {
-  EXPECT_DOUBLE_EQ(planned.gathered, real.gathered);
-  EXPECT_DOUBLE_EQ(planned.scattered, real.scattered);
-  EXPECT_DOUBLE_EQ(planned.summed, real.summed);
-  EXPECT_DOUBLE_EQ(planned.broadcast, real.broadcast);
+  EXPECT_EQ(planned.gathered, real.gathered);
+  EXPECT_EQ(planned.scattered, real.scattered);
+  EXPECT_EQ(planned.summed, real.summed);
+  EXPECT_EQ(planned.broadcast, real.broadcast);
 }
 
 TEST(Plan, TrafficIsThatOfARunOnAnyRanks) {
