@@ -41,5 +41,9 @@ struct StepWork {
 /// \throws Error (usage) where the strategy does not fit the number of ranks
 template <class T>
 StepWork step_work(Config const& config, int ranks);
+/// The same of a step over these batches, whose pixels are not read.
+template <class T>
+StepWork step_work(Config const& config, int ranks, std::int64_t global_batch,
+                   StepBatchSource const& source);
 
 }  // namespace dino::train

@@ -53,14 +53,27 @@ StepBatch typical_batch(Config const& config, ModelShape const& shape,
 }  // namespace
 
 template <class T>
-StepWork step_work(Config const& config, int ranks) {
+StepWork step_work(Config const& config, int ranks, std::int64_t global_batch,
+                   StepBatchSource const& source) {
   Tally tally;
   Space const dry = Dry{&tally};
-  auto const shape = model_shape(config);
-  auto const masks = make_masks(config);
   auto const world = Communicator::imaginary(ranks);
   auto const step = make_step<T>(dry, world, make_strategy(config, ranks), config);
   Arena arena(dry, Arena::no_limit);
+  step->begin(global_batch);
+  step->accumulate(arena, source, {});
+  step->finish({}, 0);
+  auto const& store = step->student().store;
+  return {.matrix_flops = tally.matrix_flops,
+          .group = store.group().traffic(),
+          .replicas = store.replicas().traffic(),
+          .world = step->world().traffic()};
+}
+
+template <class T>
+StepWork step_work(Config const& config, int ranks) {
+  auto const shape = model_shape(config);
+  auto const masks = make_masks(config);
   auto const batch = config.data.batch_size;
   auto const parts = micro_batches(ranks, batch, config.run.micro_batch);
   // The last rank is among those with most images.
@@ -71,17 +84,12 @@ StepWork step_work(Config const& config, int ranks) {
     return typical_batch(config, shape, masks,
                          {share.begin + within.begin, share.begin + within.end});
   };
-  step->begin(batch);
-  step->accumulate(arena, {.micro_batches = parts, .next = next}, {});
-  step->finish({}, 0);
-  auto const& store = step->student().store;
-  return {.matrix_flops = tally.matrix_flops,
-          .group = store.group().traffic(),
-          .replicas = store.replicas().traffic(),
-          .world = step->world().traffic()};
+  return step_work<T>(config, ranks, batch, {.micro_batches = parts, .next = next});
 }
 
 template StepWork step_work<float>(Config const&, int);
 template StepWork step_work<bfloat16>(Config const&, int);
+template StepWork step_work<float>(Config const&, int, std::int64_t, StepBatchSource const&);
+template StepWork step_work<bfloat16>(Config const&, int, std::int64_t, StepBatchSource const&);
 
 }  // namespace dino::train
