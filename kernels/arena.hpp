@@ -49,6 +49,12 @@ class Arena {
   std::int64_t high_water_ = 0;
 };
 
+/// Where memory of a dry run lies that holds no values, not even on the host: it must not be read.
+template <class T>
+T* no_memory() {
+  return reinterpret_cast<T*>(Arena::alignment);
+}
+
 /// Frees, at the end of its scope, what was taken from an arena since its beginning.
 class ArenaScope {
  public:

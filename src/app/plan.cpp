@@ -5,19 +5,37 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "app/command.hpp"
 #include "app/load_config.hpp"
+#include "base/log.hpp"
 
 namespace dino::app {
 namespace {
 
+using Json = nlohmann::ordered_json;
+
+constexpr double gib = 1 << 30;
+
 struct PlanOptions {
   ConfigOptions config;
   int ranks = 1;
-  double gflops = 0, bandwidth = 0;
-  int ranks_per_node = 1;
+  std::string machine;
+  std::optional<std::int64_t> images;
+  bool json = false;
+};
+
+/// A whole run on a machine.
+struct RunTime {
+  Machine machine;
+  train::PlannedTime step;
+  double images_per_second = 0;
+  std::int64_t nodes = 1;
+  std::optional<std::int64_t> steps;  ///< unset: nobody said how large the data set is
+  double hours() const { return step.step() * static_cast<double>(steps.value_or(0)) / 3600; }
+  double node_hours() const { return hours() * static_cast<double>(nodes); }
 };
 
 std::string readable(double value, double base, std::initializer_list<char const*> units) {
@@ -32,58 +50,175 @@ std::string flops_text(double flops) {
   return readable(flops, 1000, {"FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP"});
 }
 
-void print_bytes(train::Plan const& plan) {
-  auto const row = [](char const* name, std::int64_t bytes) {
-    fmt::print("  {:<28} {}\n", name, bytes_text(static_cast<double>(bytes)));
-  };
-  fmt::print("bytes of a rank\n");
-  row("student, float32 masters", plan.student.parameters);
-  row("gradients", plan.student.gradients);
-  row("AdamW moments", plan.student.optimizer);
-  row("teacher, float32 masters", plan.teacher.parameters);
-  if (plan.gram_teacher.parameters > 0)
-    row("Gram teacher, float32 masters", plan.gram_teacher.parameters);
-  row("gathered units", plan.student.working + plan.teacher.working + plan.gram_teacher.working);
-  row("activations and scratch", plan.activation_bytes - plan.logits_bytes);
-  row("logits over prototypes", plan.logits_bytes);
-  row("peak", plan.total_bytes());
+void row(char const* name, std::string const& value) {
+  fmt::print("  {:<38} {}\n", name, value);
 }
 
-void print_time(train::Plan const& plan, PlanOptions const& options, Config const& config) {
-  if (options.gflops <= 0) {
-    fmt::print("time: give --gflops (a rank's rate of matrix products, see dino bench gemm)\n");
+void print_parameters(train::Plan const& plan) {
+  fmt::print("parameters of the student\n");
+  std::int64_t all = 0;
+  for (auto const& [module, count] : plan.parameters) {
+    row(module.c_str(), fmt::format("{:>14}", count));
+    all += count;
+  }
+  row("all", fmt::format("{:>14}", all));
+}
+
+void print_bytes(train::PlannedMemory const& memory) {
+  auto const bytes = [](char const* name, std::int64_t count) {
+    row(name, bytes_text(static_cast<double>(count)));
+  };
+  fmt::print("bytes of a rank\n");
+  bytes("student, float32 masters", memory.student.parameters);
+  bytes("gradients", memory.student.gradients);
+  bytes("AdamW moments", memory.student.optimizer);
+  bytes("teacher, float32 masters", memory.teacher.parameters);
+  if (memory.gram_teacher.parameters > 0)
+    bytes("Gram teacher, float32 masters", memory.gram_teacher.parameters);
+  bytes("gathered units",
+        memory.student.working + memory.teacher.working + memory.gram_teacher.working);
+  bytes("activations and scratch", memory.activation_bytes - memory.logits_bytes);
+  bytes("logits over prototypes", memory.logits_bytes);
+  bytes("peak", memory.total_bytes());
+}
+
+void print_work(train::StepWork const& work) {
+  fmt::print("a step of a rank\n");
+  row("matrix products", flops_text(work.matrix_flops));
+  row("parameters, received in all-gathers", bytes_text(work.group.gathered));
+  row("gradients, sent in reduce-scatters", bytes_text(work.group.scattered));
+  row("gradients, summed over replicas", bytes_text(work.replicas.summed));
+  row("norms, centres, Sinkhorn-Knopp sums", bytes_text(work.group.summed + work.world.summed));
+  row("features for KoLeo", bytes_text(work.world.gathered));
+  row("features for Gram of the batch", bytes_text(work.world.broadcast));
+}
+
+RunTime run_time(train::Plan const& plan, Config const& config, PlanOptions const& options) {
+  RunTime run{.machine = load_machine(options.machine), .step = {}, .steps = {}};
+  run.step = train::plan_time(plan, run.machine, config.run.precision);
+  run.images_per_second = static_cast<double>(config.data.batch_size) / run.step.step();
+  run.nodes = (plan.ranks + run.machine.ranks_per_node - 1) / run.machine.ranks_per_node;
+  run.steps = train::planned_steps(config, options.images);
+  return run;
+}
+
+void print_time(train::Plan const& plan, RunTime const& run) {
+  auto const& m = run.machine;
+  auto const seconds = [](double value) { return fmt::format("{:10.4f} s", value); };
+  fmt::print("time on {} ({} nodes), with {:.0f} % of the peak of matrix products\n", m.name,
+             run.nodes, 100 * m.matrix_efficiency);
+  row("computation", seconds(run.step.compute));
+  row("traffic of parameters and gradients", seconds(run.step.parameters));
+  row("of it behind computation", seconds(run.step.hidden));
+  row("other traffic, waited for", seconds(run.step.losses));
+  row("a step", seconds(run.step.step()));
+  row("a step without overlap", seconds(run.step.step_without_overlap()));
+  row("images per second", fmt::format("{:10.1f}", run.images_per_second));
+  if (!run.steps) {
+    fmt::print("  (give --images, the size of the data set, for the length of the run)\n");
     return;
   }
-  double const compute = plan.matrix_flops / (options.gflops * 1e9);
-  double const traffic = options.bandwidth > 0
-                             ? (plan.gather_bytes + plan.reduce_bytes) / (options.bandwidth * 1e9)
-                             : 0;
-  double const step = compute + traffic;  // without overlap: the most
-  fmt::print("time of a step, at most        {:.3f} s ({:.3f} s compute, {:.3f} s traffic)\n", step,
-             compute, traffic);
-  fmt::print("images per second              {:.1f}\n",
-             static_cast<double>(config.data.batch_size) / step);
-  auto const steps = config.run.steps.value_or(
-      config.run.epoch_length ? config.run.epochs * *config.run.epoch_length : 0);
-  if (steps == 0) return;
-  auto const nodes = (plan.ranks + options.ranks_per_node - 1) / options.ranks_per_node;
-  fmt::print("node-hours of {:<8} steps   {:.1f}\n", steps,
-             step * static_cast<double>(steps) * nodes / 3600);
+  row("steps of the run", fmt::format("{:10}", *run.steps));
+  row("hours", fmt::format("{:10.1f}", run.hours()));
+  row("node-hours", fmt::format("{:10.1f}", run.node_hours()));
+  row("rank-hours", fmt::format("{:10.1f}", run.hours() * plan.ranks));
+}
+
+/// Says so where the plan needs more memory than a rank has. \return whether it fits
+bool look_at_memory(train::Plan const& plan, Config const& config, Machine const& machine) {
+  auto const needed = static_cast<double>(plan.memory.total_bytes());
+  if (needed <= machine.memory_gib * gib) return true;
+  auto const change = train::fitting_change(config, plan.ranks, machine.memory_gib * gib);
+  log::warning("{:.1f} GiB do not fit into the {:.1f} GiB of a rank of {}. {}", needed / gib,
+               machine.memory_gib, machine.name,
+               change ? "Enough would be: " + *change
+                      : "Take a machine with more memory, or a smaller model");
+  return false;
+}
+
+Json bytes_json(shard::StoreBytes const& bytes) {
+  return {{"parameters", bytes.parameters},
+          {"gradients", bytes.gradients},
+          {"optimizer", bytes.optimizer},
+          {"working", bytes.working}};
+}
+
+Json traffic_json(Traffic const& traffic) {
+  return {{"gathered", traffic.gathered},
+          {"scattered", traffic.scattered},
+          {"summed", traffic.summed},
+          {"broadcast", traffic.broadcast}};
+}
+
+Json time_json(train::Plan const& plan, RunTime const& run, bool fits) {
+  Json json{{"name", run.machine.name},
+            {"nodes", run.nodes},
+            {"fits", fits},
+            {"compute_seconds", run.step.compute},
+            {"parameter_traffic_seconds", run.step.parameters},
+            {"hidden_traffic_seconds", run.step.hidden},
+            {"other_traffic_seconds", run.step.losses},
+            {"step_seconds", run.step.step()},
+            {"step_seconds_without_overlap", run.step.step_without_overlap()},
+            {"images_per_second", run.images_per_second}};
+  if (run.steps) {
+    json["steps"] = *run.steps;
+    json["hours"] = run.hours();
+    json["node_hours"] = run.node_hours();
+    json["rank_hours"] = run.hours() * plan.ranks;
+  }
+  return json;
+}
+
+Json plan_json(train::Plan const& plan, Config const& config) {
+  auto const& memory = plan.memory;
+  return {{"plan", config.method},
+          {"ranks", plan.ranks},
+          {"precision", config.run.precision},
+          {"images", memory.images},
+          {"micro_batches", memory.micro_batches},
+          {"parameters", plan.parameters},
+          {"bytes",
+           {{"student", bytes_json(memory.student)},
+            {"teacher", bytes_json(memory.teacher)},
+            {"gram_teacher", bytes_json(memory.gram_teacher)},
+            {"arena", memory.activation_bytes},
+            {"logits", memory.logits_bytes},
+            {"peak", memory.total_bytes()}}},
+          {"matrix_flops", plan.work.matrix_flops},
+          {"traffic",
+           {{"group", traffic_json(plan.work.group)},
+            {"replicas", traffic_json(plan.work.replicas)},
+            {"world", traffic_json(plan.work.world)}}}};
+}
+
+void print_text(train::Plan const& plan, Config const& config, std::optional<RunTime> const& run) {
+  fmt::print("{} on {} ranks: {} micro-batches of {} images each, {}\n", config.method, plan.ranks,
+             plan.memory.micro_batches, plan.memory.images, config.run.precision);
+  print_parameters(plan);
+  print_bytes(plan.memory);
+  print_work(plan.work);
+  if (run) {
+    print_time(plan, *run);
+  } else {
+    fmt::print("time: give --machine, such as jobs/machines/h100_dgx.toml\n");
+  }
 }
 
 ExitCode print_plan(Communicator const& world, PlanOptions const& options) {
   auto const config = options.config.load(world);
-  if (world.rank() != 0) return ExitCode::finished;
-  auto const plan = train::make_plan(config, options.ranks);
-  fmt::print("{} on {} ranks: {} micro-batches of {} images each, {}\nparameters of the student\n",
-             config.method, plan.ranks, plan.micro_batches, plan.images, config.run.precision);
-  for (auto const& [module, count] : plan.parameters)
-    fmt::print("  {:<28} {:>14}\n", module, count);
-  print_bytes(plan);
-  fmt::print("a step of a rank\n  {:<28} {}\n  {:<28} {}\n  {:<28} {}\n", "matrix products",
-             flops_text(plan.matrix_flops), "gathered from other ranks",
-             bytes_text(plan.gather_bytes), "gradients sent", bytes_text(plan.reduce_bytes));
-  print_time(plan, options, config);
+  // All that can be wrong here is found by rank 0 and told to all.
+  on_rank_zero(world, [&] {
+    auto const plan = train::make_plan(config, options.ranks);
+    std::optional<RunTime> run;
+    if (!options.machine.empty()) run = run_time(plan, config, options);
+    if (!options.json) print_text(plan, config, run);
+    bool const fits = !run || look_at_memory(plan, config, run->machine);
+    if (!options.json) return;
+    auto json = plan_json(plan, config);
+    if (run) json["machine"] = time_json(plan, *run, fits);
+    fmt::print("{}\n", json.dump(2));
+  });
   return ExitCode::finished;
 }
 
@@ -95,11 +230,14 @@ void declare_plan(CLI::App& command, Action& action) {
   command.add_option("--ranks", options->ranks, "ranks of the planned run")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command.add_option("--ranks-per-node", options->ranks_per_node, "for node-hours")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  command.add_option("--gflops", options->gflops, "rate of a rank's matrix products, GFLOP/s");
-  command.add_option("--bandwidth", options->bandwidth, "network bandwidth of a rank, GB/s");
+  command.add_option("--machine", options->machine,
+                     "TOML file of the machine, for time and node-hours; see jobs/machines/");
+  command
+      .add_option("--images", options->images,
+                  "images of the data set, where the run's length is in passes over it")
+      ->check(CLI::PositiveNumber);
+  command.add_flag("--json", options->json, "print one JSON object");
+  command.footer("Keys of a machine file:\n" + describe_machine_keys());
   command.callback([options, &action] {
     action = [options](Communicator const& world) { return print_plan(world, *options); };
   });

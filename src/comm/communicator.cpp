@@ -150,7 +150,15 @@ void Communicator::barrier() const {
   mpi_check(MPI_Barrier(raw_));
 }
 
+void Communicator::count_sum(std::size_t bytes) const {
+  // In whole bytes, so that counts of the same calls are the same.
+  auto const ranks = static_cast<std::size_t>(size_);
+  traffic_->summed += static_cast<double>(2 * bytes * (ranks - 1) / ranks);
+}
+
 void Communicator::broadcast(std::span<std::byte> bytes, int root) const {
+  if (size_ > 1) traffic_->broadcast += static_cast<double>(bytes.size());
+  if (imaginary_) return;
   constexpr std::size_t piece = std::size_t{1} << 30;
   for (std::size_t begin = 0; begin < bytes.size(); begin += piece) {
     auto const part = bytes.subspan(begin, std::min(piece, bytes.size() - begin));
@@ -175,10 +183,12 @@ std::int64_t Communicator::sum(std::int64_t value) const {
   return value;
 }
 double Communicator::max(double value) const {
+  count_sum(sizeof(value));
   mpi_check(MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_DOUBLE, MPI_MAX, raw_));
   return value;
 }
 std::int64_t Communicator::max(std::int64_t value) const {
+  count_sum(sizeof(value));
   mpi_check(MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_MAX, raw_));
   return value;
 }
@@ -187,14 +197,17 @@ bool Communicator::any(bool value) const {
 }
 
 void Communicator::sum(std::span<double> values) const {
+  count_sum(values.size_bytes());
   mpi_check(MPI_Allreduce(MPI_IN_PLACE, values.data(), element_count(values.size()), MPI_DOUBLE,
                           MPI_SUM, raw_));
 }
 void Communicator::sum(std::span<float> values) const {
+  count_sum(values.size_bytes());
   mpi_check(MPI_Allreduce(MPI_IN_PLACE, values.data(), element_count(values.size()), MPI_FLOAT,
                           MPI_SUM, raw_));
 }
 void Communicator::sum(std::span<std::int64_t> values) const {
+  count_sum(values.size_bytes());
   mpi_check(MPI_Allreduce(MPI_IN_PLACE, values.data(), element_count(values.size()), MPI_INT64_T,
                           MPI_SUM, raw_));
 }
@@ -211,6 +224,7 @@ std::vector<std::byte> Communicator::all_gather_varying(std::span<std::byte cons
     total += static_cast<std::size_t>(lengths[i]);
   }
   std::vector<std::byte> all(total);
+  traffic_->gathered += static_cast<double>(total - mine.size());
   mpi_check(MPI_Allgatherv(mine.data(), length, MPI_BYTE, all.data(), lengths.data(), begins.data(),
                            MPI_BYTE, raw_));
   if (counts != nullptr) counts->assign(lengths.begin(), lengths.end());
@@ -221,8 +235,10 @@ Request Communicator::all_gather(std::span<std::byte const> mine, std::span<std:
   require(all.size() == mine.size() * static_cast<std::size_t>(size_), ExitCode::bug,
           "all_gather: {} bytes do not hold {} from each of {} ranks", all.size(), mine.size(),
           size_);
-  bool const in_place = mine.data() == all.data() + mine.size() * static_cast<std::size_t>(rank_);
   int const count = element_count(mine.size());
+  traffic_->gathered += static_cast<double>(all.size() - mine.size());
+  if (imaginary_) return {};
+  bool const in_place = mine.data() == all.data() + mine.size() * static_cast<std::size_t>(rank_);
   MPI_Request request = MPI_REQUEST_NULL;
   mpi_check(MPI_Iallgather(in_place ? MPI_IN_PLACE : mine.data(), count, MPI_BYTE, all.data(),
                            count, MPI_BYTE, raw_, &request));
@@ -233,16 +249,21 @@ Request Communicator::reduce_scatter_sum(std::span<float const> all, std::span<f
   require(all.size() == mine.size() * static_cast<std::size_t>(size_), ExitCode::bug,
           "reduce_scatter: {} values are not {} for each of {} ranks", all.size(), mine.size(),
           size_);
+  int const count = element_count(mine.size());
+  traffic_->scattered += static_cast<double>(all.size_bytes() - mine.size_bytes());
+  if (imaginary_) return {};
   MPI_Request request = MPI_REQUEST_NULL;
-  mpi_check(MPI_Ireduce_scatter_block(all.data(), mine.data(), element_count(mine.size()),
-                                      MPI_FLOAT, MPI_SUM, raw_, &request));
+  mpi_check(MPI_Ireduce_scatter_block(all.data(), mine.data(), count, MPI_FLOAT, MPI_SUM, raw_,
+                                      &request));
   return Request(request);
 }
 
 Request Communicator::all_reduce_sum(std::span<float> values) const {
+  int const count = element_count(values.size());
+  count_sum(values.size_bytes());
+  if (imaginary_) return {};
   MPI_Request request = MPI_REQUEST_NULL;
-  mpi_check(MPI_Iallreduce(MPI_IN_PLACE, values.data(), element_count(values.size()), MPI_FLOAT,
-                           MPI_SUM, raw_, &request));
+  mpi_check(MPI_Iallreduce(MPI_IN_PLACE, values.data(), count, MPI_FLOAT, MPI_SUM, raw_, &request));
   return Request(request);
 }
 

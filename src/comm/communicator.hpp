@@ -54,6 +54,16 @@ class Request {
   MPI_Request raw_ = MPI_REQUEST_NULL;
 };
 
+/// Bytes that this rank moved in the collectives of a communicator of n ranks, counted as a ring
+/// moves them: the least that any algorithm needs.
+struct Traffic {
+  double gathered = 0;   ///< received in all-gathers: what the others have
+  double scattered = 0;  ///< sent in reduce-scatters: the shares of the others
+  double summed = 0;     ///< sent in sums and maxima over ranks: 2 (n - 1) / n of the values
+  double broadcast = 0;  ///< received, or sent by the root, in broadcasts
+  double total() const { return gathered + scattered + summed + broadcast; }
+};
+
 /// A group of ranks and their collectives on host memory. All calls come from one thread, in the
 /// same order on every rank of the group.
 class Communicator {
@@ -62,14 +72,16 @@ class Communicator {
   static Communicator world();
   /// This rank alone.
   static Communicator self();
-  /// Rank 0 of `size` ranks that do not exist, for dry runs: sums are this rank's, and nothing that
-  /// needs the others may be called.
+  /// Rank 0 of `size` ranks that do not exist, for dry runs: sums are this rank's, other
+  /// collectives move nothing and touch no memory; all are counted.
   static Communicator imaginary(int size);
   bool is_imaginary() const { return imaginary_; }
 
   int rank() const { return rank_; }
   int size() const { return size_; }
   MPI_Comm raw() const { return raw_; }
+  /// What was moved so far; copies of a communicator count together, parts of it by themselves.
+  Traffic const& traffic() const { return *traffic_; }
 
   /// The ranks that give the same colour, in the order of their ranks here.
   Communicator split(int color) const;
@@ -102,8 +114,10 @@ class Communicator {
  private:
   struct Owner;
   explicit Communicator(MPI_Comm raw, std::shared_ptr<Owner> owner);
+  void count_sum(std::size_t bytes) const;
   MPI_Comm raw_ = MPI_COMM_NULL;
   std::shared_ptr<Owner> owner_;
+  std::shared_ptr<Traffic> traffic_ = std::make_shared<Traffic>();
   int rank_ = 0;
   int size_ = 1;
   bool imaginary_ = false;

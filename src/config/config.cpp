@@ -283,6 +283,25 @@ std::string nearest_key(std::string_view wrong, std::span<std::string const> kno
   return nearest;
 }
 
+std::string read_text(std::string const& path, std::string const& what, std::string_view folder) {
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  require(file.is_open(), ExitCode::usage, "{}. Give the path of a TOML file, such as those in {}",
+          system_error_text("open " + what, path, errno), folder);
+  std::string text;
+  std::vector<char> chunk(std::size_t{1} << 16);
+  try {
+    while (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())), file.gcount() > 0) {
+      text.append(chunk.data(), static_cast<std::size_t>(file.gcount()));
+    }
+  } catch (std::ios_base::failure const&) {  // libstdc++ throws this for a folder
+    file.setstate(std::ios::badbit);
+  }
+  require(!file.bad(), ExitCode::usage, "{}. Give the path of a TOML file, such as those in {}",
+          system_error_text("read " + what, path, errno), folder);
+  return text;
+}
+
 }  // namespace config
 
 Config parse_config(std::string const& text, std::string const& origin,
@@ -299,24 +318,7 @@ Config parse_config(std::string const& text, std::string const& origin,
 }
 
 Config load_config(std::string const& path, std::span<std::string const> overrides) {
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  require(file.is_open(), ExitCode::usage,
-          "{}. Give the path of a TOML file, such as those in inputs/",
-          system_error_text("open the configuration", path, errno));
-  std::string text;
-  std::vector<char> chunk(std::size_t{1} << 16);
-  try {
-    while (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())), file.gcount() > 0) {
-      text.append(chunk.data(), static_cast<std::size_t>(file.gcount()));
-    }
-  } catch (std::ios_base::failure const&) {  // libstdc++ throws this for a folder
-    file.setstate(std::ios::badbit);
-  }
-  require(!file.bad(), ExitCode::usage,
-          "{}. Give the path of a TOML file, such as those in inputs/",
-          system_error_text("read the configuration", path, errno));
-  return parse_config(text, path, overrides);
+  return parse_config(config::read_text(path, "the configuration", "inputs/"), path, overrides);
 }
 
 }  // namespace dino

@@ -56,4 +56,8 @@ std::string toml_text(std::optional<T> const& value) {
 /// key in the wrong section is found) of the part after the dot.
 std::string nearest_key(std::string_view wrong, std::span<std::string const> known);
 
+/// A whole file. \throws Error (usage) that says what could not be read, and where examples are
+/// \param what  e.g. "the configuration"
+std::string read_text(std::string const& path, std::string const& what, std::string_view folder);
+
 }  // namespace dino::config

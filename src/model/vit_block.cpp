@@ -50,12 +50,12 @@ std::byte* Vit<T>::attention_scratch(Arena& arena, TokenLayout const& layout) co
       .data();
 }
 
-/// The images whose factor is not 0. A dry run, which has no factors to look at, keeps all: the
-/// most that a run can need.
+/// The images whose factor is not 0. A dry run that has no factors to look at keeps all: the most
+/// that a run can need.
 template <class T>
 auto Vit<T>::branch_rows(Arena& arena, std::int64_t branch) const -> BranchRows {
   if (!drop_path_) return {.layout = layout_, .rows = {}, .scale = {}};
-  if (is_dry(space_)) {
+  if (drop_path_.data() == no_memory<float const>()) {
     auto const all = layout_.rows();
     return {.layout = layout_,
             .rows = arena.take<std::int32_t, 1>({all}),

@@ -56,6 +56,7 @@ void GramLoss::add_batch(Arena& arena, Communicator const& world, View<float con
   std::vector<std::int64_t> counts(static_cast<std::size_t>(world.size()));
   counts[static_cast<std::size_t>(world.rank())] = student.extent(0);
   world.sum(std::span(counts));
+  if (world.is_imaginary()) std::fill(counts.begin(), counts.end(), student.extent(0));
   std::int64_t rows = 0;
   for (auto const count : counts) rows += count;
   if (rows == 0) return;
@@ -80,6 +81,7 @@ void GramLoss::share(Communicator const& world, int root, Features const& own,
                      std::int64_t values) {
   if (world.size() == 1 || values == 0) return;
   auto const size = static_cast<std::size_t>(values);
+  if (is_dry(space_)) return world.broadcast({no_memory<std::byte>(), size * sizeof(float)}, root);
   if (received_.size() < size) received_.resize(size);
   auto const all = std::span(received_).first(size);
   if (root == world.rank()) {
@@ -99,9 +101,10 @@ void GramLoss::add_received(Arena& arena, Features const& own, std::int64_t coun
     auto const rows = std::min(block_rows, count - begin);
     auto const part = [&](std::int64_t which) {  // 0: student, 1: teacher
       auto const y = buffer.rows(which, which + 1).reshaped<2>({block_rows, dim}).rows(0, rows);
-      copy_to_space(space_, y,
-                    sent.subspan(static_cast<std::size_t>((which * count + begin) * dim),
-                                 static_cast<std::size_t>(rows * dim)));
+      if (!is_dry(space_))
+        copy_to_space(space_, y,
+                      sent.subspan(static_cast<std::size_t>((which * count + begin) * dim),
+                                   static_cast<std::size_t>(rows * dim)));
       return y;
     };
     add_pairs(arena, own, {part(0), part(1), {}}, weights, gradient);

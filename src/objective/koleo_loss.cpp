@@ -78,6 +78,7 @@ void KoleoLoss::add(Arena& arena, Communicator const& world, View<float const, 2
   settings.validate();
   ArenaScope const scope(arena);
   if (is_dry(space_)) {  // what it takes where all ranks' samples are gathered
+    if (world.is_imaginary()) count_gather(world, features);
     auto const all = arena.take<float, 2>({settings.global_batch, dim_});
     return add_gathered(arena, all, 0, {first, first + features.extent(0)}, settings, gradient);
   }
@@ -162,6 +163,15 @@ View<std::int64_t, 2> KoleoLoss::neighbours(Arena& arena, View<float const, 2> u
             .similarity = similarity, .first = begin, .neighbours = found.rows(begin, end)});
   }
   return found;
+}
+
+/// What `gather` moves where every rank has as many samples as this one, which do not exist.
+void KoleoLoss::count_gather(Communicator const& world, View<float const, 2> features) const {
+  auto const ranks = static_cast<std::size_t>(world.size());
+  std::vector<std::int64_t> layout(2 * ranks);
+  world.sum(std::span(layout));
+  auto const bytes = static_cast<std::size_t>(features.size()) * sizeof(float);
+  world.all_gather({no_memory<std::byte const>(), bytes}, {no_memory<std::byte>(), bytes * ranks});
 }
 
 KoleoLoss::Gathered KoleoLoss::gather(Arena& arena, Communicator const& world,

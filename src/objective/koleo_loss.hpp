@@ -59,6 +59,7 @@ class KoleoLoss {
     std::vector<std::int64_t> samples;  ///< of each row
     Share own;                          ///< rows of this rank
   };
+  void count_gather(Communicator const& world, View<float const, 2> features) const;
   Gathered gather(Arena& arena, Communicator const& world, View<float const, 2> features,
                   std::int64_t first);
   void add_group(Arena& arena, View<float const, 2> group, Share own, KoleoSettings const& settings,

@@ -108,7 +108,7 @@ bool ParameterStore<T>::start_gather(int index) {
   auto const mine =
       all.rows(part() * unit.layout.part_size(), (part() + 1) * unit.layout.part_size());
   run(space_, Cast<float, T>{.x = unit.master, .y = mine});
-  if (sharded() && !is_dry(space_))
+  if (sharded())
     unit.request = groups_.group.all_gather(bytes_of(mine), std::as_writable_bytes(all.span()));
   return true;
 }
@@ -176,7 +176,6 @@ UnitView<float> ParameterStore<T>::gradient(int index) {
 
 template <class T>
 void ParameterStore<T>::reduce(int index, Last last) {
-  if (is_dry(space_)) return;
   if (!sharded()) {
     if (last == Last::yes) start_replica_sum(index);
     return;
@@ -202,7 +201,7 @@ void ParameterStore<T>::finish_reduce(GradientSlot& slot) {
 
 template <class T>
 void ParameterStore<T>::start_replica_sum(int unit) {
-  if (groups_.replicas.size() == 1 || is_dry(space_)) return;
+  if (groups_.replicas.size() == 1) return;
   replica_sums_.push_back(
       groups_.replicas.all_reduce_sum(units_[static_cast<std::size_t>(unit)].gradient.span()));
 }

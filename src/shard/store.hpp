@@ -57,6 +57,7 @@ class ParameterStore {
   UnitLayout const& layout(int unit) const { return units_[static_cast<std::size_t>(unit)].layout; }
   int part() const { return groups_.group.rank(); }
   Communicator const& group() const { return groups_.group; }
+  Communicator const& replicas() const { return groups_.replicas; }
   Role role() const { return role_; }
 
   /// Gathered parameters of a unit, in T; starts gathering the next units of the pass.

@@ -71,10 +71,11 @@ optim::ParameterRules v2_rules(Config const& config, ModelShape const& shape) {
       .clipping = optim::Clipping::module};
 }
 
-/// A micro-batch of a dry run: extents without values, and the longest lists of masked patches.
+}  // namespace
+
 StepBatch dry_batch(Config const& config, ModelShape const& shape, std::int64_t images) {
   auto const fake = [&](std::int64_t count, std::int64_t size) {
-    return ImageView{reinterpret_cast<float const*>(Arena::alignment),
+    return ImageView{no_memory<float const>(),
                      {count * images, shape.backbone.channels, size, size}};
   };
   StepBatch batch;
@@ -85,11 +86,10 @@ StepBatch dry_batch(Config const& config, ModelShape const& shape, std::int64_t 
   if (local > 0) views.local = fake(local, config.crops.local_size);
   if (auto const gram = config.crops.gram_teacher_crops_size) views.gram = fake(2, *gram);
   if (config.student.drop_path_rate > 0) {
-    views.drop_path = {reinterpret_cast<float const*>(Arena::alignment),
-                       {2 * shape.backbone.depth, (2 + local) * images}};
+    views.drop_path = {no_memory<float const>(), {2 * shape.backbone.depth, (2 + local) * images}};
   }
   if (rope_augmentation(config).any()) {
-    views.rope = {reinterpret_cast<RopeDraw const*>(Arena::alignment), {shape.backbone.depth, 2}};
+    views.rope = {no_memory<RopeDraw const>(), {shape.backbone.depth, 2}};
   }
   if (auto const maker = make_masks(config)) {
     auto const most = static_cast<std::size_t>(maker->most_masked(images));
@@ -103,8 +103,6 @@ StepBatch dry_batch(Config const& config, ModelShape const& shape, std::int64_t 
   }
   return batch;
 }
-
-}  // namespace
 
 template <class T>
 std::unique_ptr<TrainingStep<T>> make_step(Space const& space, Communicator const& world,

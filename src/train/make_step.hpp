@@ -27,4 +27,23 @@ struct StepCost {
 template <class T>
 StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches);
 
+/// A micro-batch of a dry run: extents without values, and the longest lists of masked patches.
+StepBatch dry_batch(Config const& config, ModelShape const& shape, std::int64_t images);
+
+/// What one rank computes and moves in one step: a dry run of a typical step, on the rank with most
+/// images, with the draws of drop path and masks of the run's first step.
+struct StepWork {
+  double matrix_flops = 0;
+  Traffic group;     ///< among the ranks that share one copy of the parameters
+  Traffic replicas;  ///< among the ranks that hold the same part of other copies
+  Traffic world;     ///< among all
+};
+/// \throws Error (usage) where the strategy does not fit the number of ranks
+template <class T>
+StepWork step_work(Config const& config, int ranks);
+/// The same of a step over these batches, whose pixels are not read.
+template <class T>
+StepWork step_work(Config const& config, int ranks, std::int64_t global_batch,
+                   StepBatchSource const& source);
+
 }  // namespace dino::train

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/plan.hpp"
 
-#include "train/make_step.hpp"
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "train/slice.hpp"
 
 namespace dino::train {
@@ -11,51 +14,52 @@ std::int64_t bytes_of(shard::StoreBytes const& bytes) {
   return bytes.parameters + bytes.gradients + bytes.optimizer + bytes.working;
 }
 
-/// Values of all units, padding included.
 template <class T>
-double padded_size(shard::ParameterStore<T> const& store) {
-  double size = 0;
-  for (int unit = 0; unit < store.units(); ++unit)
-    size += static_cast<double>(store.layout(unit).size());
-  return size;
-}
-
-/// Bytes that move between ranks in one step. A unit is gathered for each teacher's pass, and for
-/// the student's forward and backward unless it stays; its gradient is reduced in float32.
-template <class T>
-void add_traffic(Plan& plan, TrainingStep<T>& step, shard::Strategy const& strategy) {
-  auto const size = padded_size(step.student().store);
-  auto const* const gram = step.gram_teacher();
-  auto const gram_size = gram == nullptr ? 0.0 : padded_size(*gram);
-  auto const group = static_cast<double>(strategy.group_size);
-  auto const away = (group - 1) / group;  // what the other ranks of the group hold
-  auto const passes = static_cast<double>(plan.micro_batches);
-  auto const student = strategy.reshard_after_forward ? 2 * passes : 1;
-  plan.gather_bytes =
-      away * static_cast<double>(sizeof(T)) * (size * (student + passes) + gram_size * passes);
-  plan.reduce_bytes = away * size * 4 * passes;
-  auto const replicas = static_cast<double>(plan.ranks) / group;
-  plan.reduce_bytes += 2 * (replicas - 1) / replicas * size / group * 4;
-}
-
-template <class T>
-Plan plan_in(Config const& config, int ranks) {
+PlannedMemory memory_in(Config const& config, int ranks) {
   auto const strategy = make_strategy(config, ranks);
   Tally tally;
   auto const step = make_step<T>(Dry{&tally}, Communicator::imaginary(ranks), strategy, config);
-  Plan plan{.ranks = ranks,
-            .parameters = count_parameters(model_shape(config)),
-            .student = step->student().store.bytes(),
-            .teacher = step->teacher().store.bytes()};
-  if (auto const* const gram = step->gram_teacher()) plan.gram_teacher = gram->bytes();
-  plan.images = largest_micro_batch(ranks, config.data.batch_size, config.run.micro_batch);
-  plan.micro_batches = micro_batches(ranks, config.data.batch_size, config.run.micro_batch);
-  auto const cost = step_cost<T>(config, plan.images, plan.micro_batches);
-  plan.activation_bytes = cost.arena_bytes;
-  plan.logits_bytes = cost.logits_bytes;
-  plan.matrix_flops = cost.matrix_flops;
-  add_traffic(plan, *step, strategy);
-  return plan;
+  PlannedMemory memory{.student = step->student().store.bytes(),
+                       .teacher = step->teacher().store.bytes(),
+                       .gram_teacher = {}};
+  if (auto const* const gram = step->gram_teacher()) memory.gram_teacher = gram->bytes();
+  memory.images = largest_micro_batch(ranks, config.data.batch_size, config.run.micro_batch);
+  memory.micro_batches = micro_batches(ranks, config.data.batch_size, config.run.micro_batch);
+  auto const cost = step_cost<T>(config, memory.images, memory.micro_batches);
+  memory.activation_bytes = cost.arena_bytes;
+  memory.logits_bytes = cost.logits_bytes;
+  return memory;
+}
+
+/// Members of a communicator: how many there are, and how many of them share a node.
+struct Members {
+  int all = 1, on_node = 1;
+};
+
+/// Time that a ring takes for so many bytes of each rank. What enters a node comes through the
+/// network shares of all members on it, and what a rank receives through its own link in the node.
+double ring_seconds(double bytes, Members members, Machine const& machine) {
+  if (members.all == 1) return 0;
+  constexpr double giga = 1e9;
+  auto const all = static_cast<double>(members.all), on_node = static_cast<double>(members.on_node);
+  auto const nodes = all / on_node;
+  auto const into_node = bytes * all / (all - 1) * (nodes - 1) / nodes;
+  auto const network = into_node / (on_node * machine.network_bandwidth * giga);
+  auto const inside = members.on_node > 1 ? bytes / (machine.node_bandwidth * giga) : 0.0;
+  return std::max(network, inside) / machine.bandwidth_efficiency;
+}
+
+bool fits(Config const& config, int ranks, double bytes) {
+  return static_cast<double>(plan_memory(config, ranks).total_bytes()) <= bytes;
+}
+
+/// Whether some micro-batch fits; the largest of those tried is left in the configuration.
+bool shrink_micro_batch(Config& config, int ranks, double bytes) {
+  for (auto images = plan_memory(config, ranks).images; images >= 1; images /= 2) {
+    config.run.micro_batch = images;
+    if (fits(config, ranks, bytes)) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -69,13 +73,70 @@ std::map<std::string, std::int64_t> count_parameters(ModelShape const& shape) {
   return count;
 }
 
-std::int64_t Plan::total_bytes() const {
+std::int64_t PlannedMemory::total_bytes() const {
   return bytes_of(student) + bytes_of(teacher) + bytes_of(gram_teacher) + activation_bytes;
 }
 
+PlannedMemory plan_memory(Config const& config, int ranks) {
+  return config.run.precision == "bf16" ? memory_in<bfloat16>(config, ranks)
+                                        : memory_in<float>(config, ranks);
+}
+
 Plan make_plan(Config const& config, int ranks) {
-  return config.run.precision == "bf16" ? plan_in<bfloat16>(config, ranks)
-                                        : plan_in<float>(config, ranks);
+  return {.ranks = ranks,
+          .group_size = make_strategy(config, ranks).group_size,
+          .parameters = count_parameters(model_shape(config)),
+          .memory = plan_memory(config, ranks),
+          .work = config.run.precision == "bf16" ? step_work<bfloat16>(config, ranks)
+                                                 : step_work<float>(config, ranks)};
+}
+
+std::optional<std::int64_t> planned_steps(Config const& config,
+                                          std::optional<std::int64_t> dataset) {
+  auto per_epoch = config.run.epoch_length;
+  if (!per_epoch && dataset) per_epoch = *dataset / config.data.batch_size;
+  auto steps = config.run.steps;
+  if (!steps && per_epoch) steps = config.run.epochs * *per_epoch;
+  if (steps) *steps += config.run.head_warmup_steps;
+  return steps;
+}
+
+PlannedTime plan_time(Plan const& plan, Machine const& machine, std::string const& precision) {
+  auto const peak = precision == "bf16" ? machine.bf16_tflops : machine.fp32_tflops;
+  auto const per_node =
+      static_cast<int>(std::min<std::int64_t>(machine.ranks_per_node, plan.ranks));
+  // Groups are of consecutive ranks, and the replicas of a part as far apart as a group is large.
+  Members const world{plan.ranks, per_node};
+  Members const group{plan.group_size, std::min(plan.group_size, per_node)};
+  Members const replicas{plan.ranks / plan.group_size, std::max(1, per_node / plan.group_size)};
+  auto const& work = plan.work;
+  PlannedTime time;
+  time.compute = work.matrix_flops / (peak * 1e12 * machine.matrix_efficiency);
+  time.parameters = ring_seconds(work.group.gathered + work.group.scattered, group, machine) +
+                    ring_seconds(work.replicas.summed, replicas, machine);
+  time.losses = ring_seconds(work.group.summed, group, machine) +
+                ring_seconds(work.world.total(), world, machine);
+  time.hidden = std::min(machine.overlap * time.parameters, time.compute);
+  return time;
+}
+
+std::optional<std::string> fitting_change(Config const& config, int ranks, double bytes) {
+  auto smaller = config;
+  auto const micro_batch = [&] {
+    return fmt::format("run.micro_batch={}", *smaller.run.micro_batch);
+  };
+  if (shrink_micro_batch(smaller, ranks, bytes)) return micro_batch();
+  if (config.shard.strategy != "full") {
+    smaller = config;
+    smaller.shard.strategy = "full";
+    if (fits(smaller, ranks, bytes)) return "shard.strategy=full";
+    if (shrink_micro_batch(smaller, ranks, bytes)) return "shard.strategy=full " + micro_batch();
+  }
+  smaller = config;
+  for (int more = 2 * ranks; more <= config.data.batch_size; more *= 2) {
+    if (fits(smaller, more, bytes)) return fmt::format("--ranks {}", more);
+  }
+  return std::nullopt;
 }
 
 }  // namespace dino::train

@@ -2,36 +2,65 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "config/config.hpp"
+#include "config/machine.hpp"
 #include "shard/store.hpp"
 #include "train/dino_model.hpp"
+#include "train/make_step.hpp"
 
 namespace dino::train {
 
-/// What a run takes, worked out by a dry run of the same code: nothing is computed or allocated.
-/// Bytes and operations are those of the rank with the largest share.
-struct Plan {
-  int ranks = 1;
-  std::map<std::string, std::int64_t> parameters;  ///< of the student: backbone, head, …
+/// What a rank holds, worked out by a dry run of the same code: nothing is computed or allocated.
+/// Of the rank with the largest share.
+struct PlannedMemory {
   shard::StoreBytes student, teacher;
   shard::StoreBytes gram_teacher;     ///< of its own, where there is one
   std::int64_t activation_bytes = 0;  ///< the arena: activations, logits and scratch
   std::int64_t logits_bytes = 0;  ///< of these, matrices over prototypes: at most run.logits_mib
-  std::int64_t images = 0;        ///< of a micro-batch
+  std::int64_t images = 0;        ///< of a micro-batch, at most
   std::int64_t micro_batches = 1;
-  double matrix_flops = 0;  ///< of a step
-  double gather_bytes = 0;  ///< received in all-gathers of a step
-  double reduce_bytes = 0;  ///< sent in reduce-scatters and sums of a step
 
   std::int64_t total_bytes() const;
+};
+
+/// What a run takes.
+struct Plan {
+  int ranks = 1;
+  int group_size = 1;                              ///< ranks that share one copy
+  std::map<std::string, std::int64_t> parameters;  ///< of the student: backbone, head, …
+  PlannedMemory memory;
+  StepWork work;  ///< of a typical step
 };
 
 /// Parameters of a model by its parts: backbone, head, … Nothing is allocated.
 std::map<std::string, std::int64_t> count_parameters(ModelShape const& shape);
 
 /// \throws Error (usage) where the strategy does not fit the number of ranks
+PlannedMemory plan_memory(Config const& config, int ranks);
 Plan make_plan(Config const& config, int ranks);
+
+/// Steps of a run; unset where that is for the data set to say.
+/// \param dataset  images, where they are known
+std::optional<std::int64_t> planned_steps(Config const& config,
+                                          std::optional<std::int64_t> dataset);
+
+/// Seconds of a step on a machine. Each collective is a ring over the network of the nodes and
+/// inside them, which move data at the same time; its latency is left out.
+struct PlannedTime {
+  double compute = 0;     ///< matrix products, at the share of their peak that a step reaches
+  double parameters = 0;  ///< traffic of parameters and gradients
+  double losses = 0;      ///< all other traffic: it is waited for
+  double hidden = 0;      ///< of `parameters`, behind computation
+  double step() const { return compute + losses + parameters - hidden; }
+  double step_without_overlap() const { return compute + losses + parameters; }
+};
+PlannedTime plan_time(Plan const& plan, Machine const& machine, std::string const& precision);
+
+/// A change that makes the plan fit into so many bytes, such as "run.micro_batch=4"; unset: none
+/// of those tried does.
+std::optional<std::string> fitting_change(Config const& config, int ranks, double bytes);
 
 }  // namespace dino::train

@@ -84,20 +84,18 @@ StepFigure measure(Communicator const& world, Config const& config, std::int64_t
   auto settings = settings_at(config, 0, 1, 2);
   settings.lr = 1e-5;
   StepFigure figure{.steps = steps, .seconds = std::numeric_limits<double>::infinity()};
+  std::int64_t part = 0;
+  StepBatchSource const source{
+      .micro_batches = micro_batches, .next = [&] {
+        auto views = crop_views(batch, shape.backbone.depth, global_batch);
+        views.first = (world.rank() * micro_batches + part++ % micro_batches) * images;
+        return StepBatch{views, nullptr};
+      }};
   for (std::int64_t s = 0; s <= steps; ++s) {
     world.barrier();
-    std::int64_t part = 0;
     auto const begin = std::chrono::steady_clock::now();
     step->begin(global_batch);
-    step->accumulate(arena,
-                     {.micro_batches = micro_batches,
-                      .next =
-                          [&] {
-                            auto views = crop_views(batch, shape.backbone.depth, global_batch);
-                            views.first = (world.rank() * micro_batches + part++) * images;
-                            return StepBatch{views, nullptr};
-                          }},
-                     settings);
+    step->accumulate(arena, source, settings);
     step->finish(settings, s);
     std::chrono::duration<double> const seconds = std::chrono::steady_clock::now() - begin;
     if (s > 0 && seconds.count() < figure.seconds) {
@@ -106,7 +104,8 @@ StepFigure measure(Communicator const& world, Config const& config, std::int64_t
     }
   }
   figure.seconds = world.max(figure.seconds);
-  figure.matrix_flops = cost.matrix_flops;
+  // Of this very batch: what drop path leaves out is not counted.
+  figure.matrix_flops = step_work<T>(config, world.size(), global_batch, source).matrix_flops;
   figure.images_per_second = static_cast<double>(global_batch) / figure.seconds;
   figure.gflops = figure.matrix_flops / figure.seconds * 1e-9;
   figure.parameters = count_parameters(shape);

@@ -14,6 +14,7 @@ namespace {
 Config small(std::string const& method, std::string const& strategy) {
   Config config;
   config.method = method;
+  bool const v3 = method == "dinov3";
   config.data.batch_size = 12;
   config.crops.global_size = 32;
   config.crops.local_size = 16;
@@ -22,9 +23,9 @@ Config small(std::string const& method, std::string const& strategy) {
   config.student.embed_dim = 48;
   config.student.depth = 3;
   config.student.num_heads = 3;
-  config.student.registers = method == "dinov2" ? 2 : 0;
+  config.student.registers = method == "dinov1" ? 0 : 2;
   config.student.drop_path_rate = 0.1;
-  config.student.drop_path_uniform = method == "dinov2";
+  config.student.drop_path_uniform = method != "dinov1";
   config.dino.out_dim = 300;
   config.dino.hidden_dim = 64;
   config.dino.bottleneck_dim = 32;
@@ -32,7 +33,17 @@ Config small(std::string const& method, std::string const& strategy) {
   config.ibot.out_dim = 200;
   config.ibot.hidden_dim = 64;
   config.ibot.bottleneck_dim = 32;
+  if (v3) {
+    config.student.ffn = "swiglu";
+    config.student.rope_rescale = 2;
+    config.dino.centering = config.ibot.centering = "sinkhorn_knopp";
+    config.gram.use_loss = true;
+    config.gram.it_load_ema_teacher = 0;
+    config.crops.gram_teacher_crops_size = 48;
+  }
   config.shard.strategy = strategy;
+  // Two groups of two on four ranks; on others, one group or one for each rank.
+  config.shard.group_size = Communicator::world().size() % 2 == 0 ? 2 : 1;
   config.run.micro_batch = 2;
   return config;
 }
@@ -57,12 +68,17 @@ StepBatch batch_of(Config const& config, std::int64_t images, std::int64_t first
   };
   crops.global = group(config.crops.global_size, 2);
   crops.local = group(config.crops.local_size, config.crops.local_count);
+  if (auto const size = config.crops.gram_teacher_crops_size) crops.gram = group(*size, 2);
   auto const depth = *config.student.depth;
-  owned->drop_path = SubsetDropPath{.rate = config.student.drop_path_rate,
-                                    .depth = depth,
-                                    .local_crops = config.crops.local_count,
-                                    .global_batch = config.data.batch_size}
-                         .factors(0, first, images);
+  if (config.student.drop_path_rate > 0) {
+    owned->drop_path = SubsetDropPath{.rate = config.student.drop_path_rate,
+                                      .depth = depth,
+                                      .local_crops = config.crops.local_count,
+                                      .global_batch = config.data.batch_size}
+                           .factors(0, first, images);
+  }
+  if (auto const rope = rope_augmentation(config); rope.any())
+    owned->rope = rope.draws(0, 0, depth);
   if (auto const masks = make_masks(config)) owned->masks = masks->masks(0, first, images);
   return {crop_views(*owned, depth, config.data.batch_size), owned};
 }
@@ -71,7 +87,16 @@ StepBatch batch_of(Config const& config, std::int64_t images, std::int64_t first
 struct Run {
   std::unique_ptr<TrainingStep<float>> step;
   std::int64_t arena_bytes = 0;  ///< in use at most, on any rank
+  Traffic world;                 ///< among all ranks, in the step
 };
+
+Traffic operator-(Traffic a, Traffic const& b) {
+  a.gathered -= b.gathered;
+  a.scattered -= b.scattered;
+  a.summed -= b.summed;
+  a.broadcast -= b.broadcast;
+  return a;
+}
 
 Run run_step(Communicator const& world, Config const& config, std::int64_t bytes) {
   Space const space = Host{};
@@ -79,6 +104,7 @@ Run run_step(Communicator const& world, Config const& config, std::int64_t bytes
   out.step->initialize(1);
   Arena arena(space, bytes);
   auto const slice = rank_slice(world, config.data.batch_size, config.run.micro_batch);
+  auto const before = world.traffic();
   out.step->begin(config.data.batch_size);
   std::int64_t m = 0;
   auto const next = [&] {
@@ -87,22 +113,24 @@ Run run_step(Communicator const& world, Config const& config, std::int64_t bytes
   };
   out.step->accumulate(arena, {.micro_batches = slice.micro_batches, .next = next}, {});
   out.step->finish({}, 0);
+  out.world = world.traffic() - before;
   out.arena_bytes = world.max(arena.high_water());
   return out;
 }
 
 TEST(Plan, BytesAreThoseOfARunOnAnyRanks) {
   auto const world = Communicator::world();
-  for (std::string const method : {"dinov1", "dinov2"}) {
-    for (std::string const strategy : {"full", "grad_op", "replicate"}) {
+  for (std::string const method : {"dinov1", "dinov2", "dinov3"}) {
+    for (std::string const strategy : {"full", "grad_op", "hybrid", "replicate"}) {
       SCOPED_TRACE(method + ", " + strategy);
       auto const config = small(method, strategy);
 
-      auto const plan = make_plan(config, world.size());
+      auto const plan = plan_memory(config, world.size());
       auto const run = run_step(world, config, plan.activation_bytes);
 
       expect_equal(plan.student, run.step->student().store.bytes());
       expect_equal(plan.teacher, run.step->teacher().store.bytes());
+      if (method == "dinov3") expect_equal(plan.gram_teacher, run.step->gram_teacher()->bytes());
       // The plan allows for the most masked patches, a run draws fewer.
       auto const used = static_cast<double>(run.arena_bytes);
       EXPECT_LE(used, static_cast<double>(plan.activation_bytes));
@@ -114,6 +142,86 @@ TEST(Plan, BytesAreThoseOfARunOnAnyRanks) {
       }
     }
   }
+}
+
+// Without drop path, and with the most masked patches.
+TEST(Plan, ActivationsAreThoseOfAStepThatDropsNothing) {
+  auto const world = Communicator::world();
+  for (std::string const method : {"dinov1", "dinov3"}) {
+    SCOPED_TRACE(method);
+    auto config = small(method, "full");
+    config.data.batch_size = 24;  // all micro-batches are full
+    config.student.drop_path_rate = 0;
+    config.ibot.mask_sample_probability = 1;
+    config.ibot.mask_ratio = {0.5, 0.5};
+
+    auto const planned = plan_memory(config, world.size()).activation_bytes;
+    auto const run = run_step(world, config, planned);
+
+    EXPECT_LE(run.arena_bytes, planned);
+    EXPECT_GE(static_cast<double>(run.arena_bytes), 0.95 * static_cast<double>(planned));
+  }
+}
+
+void expect_equal(Traffic const& planned, Traffic const& real) {
+  EXPECT_EQ(planned.gathered, real.gathered);
+  EXPECT_EQ(planned.scattered, real.scattered);
+  EXPECT_EQ(planned.summed, real.summed);
+  EXPECT_EQ(planned.broadcast, real.broadcast);
+}
+
+TEST(Plan, TrafficIsThatOfARunOnAnyRanks) {
+  auto const world = Communicator::world();
+  for (std::string const method : {"dinov1", "dinov2", "dinov3"}) {
+    for (std::string const strategy : {"full", "grad_op", "hybrid", "replicate"}) {
+      SCOPED_TRACE(method + ", " + strategy);
+      auto config = small(method, strategy);
+      config.gram.img_level = strategy != "full";  // with pairs of the batch too
+
+      auto const plan = make_plan(config, world.size());
+      auto const run = run_step(world, config, plan.memory.activation_bytes);
+
+      auto const& store = run.step->student().store;
+      expect_equal(plan.work.group, store.group().traffic());
+      expect_equal(plan.work.replicas, store.replicas().traffic());
+      expect_equal(plan.work.world, run.world);
+      if (world.size() == 1) continue;
+      EXPECT_GT(plan.work.world.summed, 0);
+      EXPECT_EQ(plan.work.world.gathered > 0, method != "dinov1");                         // KoLeo
+      EXPECT_EQ(plan.work.world.broadcast > 0, method == "dinov3" && strategy == "full");  // Gram
+    }
+  }
+}
+
+// The pairs of a rank's patches with those of all others, in forward and backward.
+TEST(Plan, ProductsOfGramOfTheBatchGrowWithTheRanks) {
+  auto config = small("dinov3", "full");
+  config.gram.img_level = false;
+  config.student.drop_path_rate = config.koleo.loss_weight = 0;  // what else depends on the batch
+  config.ibot.mask_sample_probability = 1;
+  config.ibot.mask_ratio = {0.5, 0.5};
+  auto const flops = [&](int ranks) {
+    config.data.batch_size = 2 * ranks;
+    return step_work<float>(config, ranks).matrix_flops;
+  };
+  auto const one = flops(1), two = flops(2), five = flops(5);
+
+  EXPECT_GT(two, one);
+  EXPECT_EQ(five - one, 4 * (two - one));
+}
+
+// Half of the branches is left out, in the student alone.
+TEST(Plan, OperationsAreThoseOfTheBranchesThatStay) {
+  auto config = small("dinov2", "full");
+  config.data.batch_size = 64;
+  config.run.micro_batch.reset();
+  config.student.drop_path_rate = 0;
+  auto const all = step_work<float>(config, 1).matrix_flops;
+  config.student.drop_path_rate = 0.5;
+  auto const half = step_work<float>(config, 1).matrix_flops;
+
+  EXPECT_LT(half, 0.8 * all);
+  EXPECT_GT(half, 0.4 * all);
 }
 
 TEST(Plan, LogitsOverManyPrototypesStayBelowTheirLimit) {
@@ -130,19 +238,19 @@ TEST(Plan, LogitsOverManyPrototypesStayBelowTheirLimit) {
     config.run.logits_mib = limit_mib;
 
     auto const plan = make_plan(config, world.size());
-    auto const run = run_step(world, config, plan.activation_bytes);
+    auto const run = run_step(world, config, plan.memory.activation_bytes);
 
-    EXPECT_EQ(plan.logits_bytes, limit);
-    EXPECT_EQ(run.step->logits_bytes(), plan.logits_bytes);
-    EXPECT_LE(run.arena_bytes, plan.activation_bytes);
+    EXPECT_EQ(plan.memory.logits_bytes, limit);
+    EXPECT_EQ(run.step->logits_bytes(), plan.memory.logits_bytes);
+    EXPECT_LE(run.arena_bytes, plan.memory.activation_bytes);
     config.run.logits_mib = 4096;
     auto const whole = make_plan(config, world.size());
-    EXPECT_GT(whole.logits_bytes, limit);
+    EXPECT_GT(whole.memory.logits_bytes, limit);
     // Only Sinkhorn-Knopp looks at the teacher's logits more than once.
     if (centering == "sinkhorn_knopp") {
-      EXPECT_GT(plan.matrix_flops, whole.matrix_flops);
+      EXPECT_GT(plan.work.matrix_flops, whole.work.matrix_flops);
     } else {
-      EXPECT_EQ(plan.matrix_flops, whole.matrix_flops);
+      EXPECT_EQ(plan.work.matrix_flops, whole.work.matrix_flops);
     }
   }
 }
@@ -167,76 +275,6 @@ TEST(Plan, IsEnoughForStepsWithFewerRowsWhateverTheirTiles) {
       }
     }
   }
-}
-
-// Source: method.md 1.1.
-TEST(Plan, BackbonesHaveThePublishedParameters) {
-  auto const backbone = [](std::string const& method, std::string const& arch, std::int64_t patch,
-                           std::int64_t size, bool swiglu) {
-    Config config;
-    config.method = method;
-    config.student.arch = arch;
-    config.student.patch_size = patch;
-    config.crops.global_size = size;
-    if (method == "dinov2") {
-      config.student.layer_scale = 1e-5;
-      config.crops.local_size = 98;  // whole patches
-    }
-    if (swiglu) config.student.ffn = "swiglu";
-    return make_plan(config, 1).parameters.at("backbone");
-  };
-  EXPECT_EQ(backbone("dinov1", "vit_tiny", 16, 224, false), 5524416);
-  EXPECT_EQ(backbone("dinov1", "vit_small", 16, 224, false), 21665664);
-  EXPECT_EQ(backbone("dinov1", "vit_small", 8, 224, false), 21670272);
-  EXPECT_EQ(backbone("dinov1", "vit_base", 16, 224, false), 85798656);
-  EXPECT_EQ(backbone("dinov1", "vit_base", 8, 224, false), 85807872);
-  EXPECT_EQ(backbone("dinov2", "vit_small", 14, 518, false), 22056576);
-  EXPECT_EQ(backbone("dinov2", "vit_base", 14, 518, false), 86580480);
-  EXPECT_EQ(backbone("dinov2", "vit_large", 14, 518, false), 304368640);
-  EXPECT_EQ(backbone("dinov2", "vit_large", 14, 224, true), 303655168);
-  EXPECT_EQ(backbone("dinov2", "vit_giant2", 14, 518, true), 1136480768);
-}
-
-// Source: method.md 1.1.
-TEST(Plan, BackbonesOfDinoV3HaveThePublishedParameters) {
-  auto const backbone = [](std::vector<std::string> overrides) {
-    overrides.insert(overrides.begin(),
-                     {"method=dinov3", "student.registers=4", "student.mask_k_bias=true",
-                      "student.layer_scale=1e-5", "student.norm_layer=layernormbf16"});
-    auto const config = parse_config("", "test", overrides);
-    config.validate();
-    return count_parameters(model_shape(config)).at("backbone");
-  };
-  std::string const swiglu = "student.ffn=swiglu", six = "student.mlp_ratio=6",
-                    untied = "student.untie_global_and_local_cls_norm=true";
-  EXPECT_EQ(backbone({"student.arch=vit_small"}), 21601152);
-  EXPECT_EQ(backbone({"student.arch=vit_small", swiglu, six}), 28697472);
-  EXPECT_EQ(backbone({"student.arch=vit_base"}), 85669632);
-  EXPECT_EQ(backbone({"student.arch=vit_large"}), 303154176);
-  EXPECT_EQ(backbone({"student.arch=vit_large", untied}), 303154176 + 2048);
-  EXPECT_EQ(backbone({"student.arch=vit_large", swiglu, six}), 403915776);
-  EXPECT_EQ(backbone({"student.arch=vit_huge2", swiglu, six}), 840633600);
-  EXPECT_EQ(
-      backbone({"student.arch=vit_7b", "student.ffn=swiglu64", "student.qkv_bias=false", untied}),
-      6716043264);
-}
-
-TEST(Plan, WidthsOfTheSecondBranchFollowTheArchitecture) {
-  auto const width = [](std::string const& arch, std::string const& ffn) {
-    Config config;
-    config.method = "dinov3";
-    config.student.arch = arch;
-    config.student.ffn = ffn;
-    return model_shape(config).backbone.mlp_hidden;
-  };
-  EXPECT_EQ(width("vit_so400m", "mlp"), 4352);
-  EXPECT_EQ(width("vit_giant2", "mlp"), 6144);
-  EXPECT_EQ(width("vit_7b", "swiglu64"), 8192);
-  EXPECT_EQ(width("vit_tiny", "swiglu"), 512);
-  EXPECT_EQ(width("vit_so400m", "swiglu"), 2904);  // of 2901
-  EXPECT_EQ(width("vit_so400m", "swiglu32"), 2912);
-  EXPECT_EQ(width("vit_so400m", "swiglu64"), 2944);
-  EXPECT_EQ(width("vit_so400m", "swiglu128"), 2944);
 }
 
 }  // namespace
