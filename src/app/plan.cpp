@@ -49,6 +49,17 @@ void print_bytes(train::Plan const& plan) {
   row("peak", plan.total_bytes());
 }
 
+void print_sizes(train::Plan const& plan) {
+  if (plan.of_sizes.empty()) return;
+  fmt::print("a step of a rank by sizes of crops; peak above: the largest, below: the mean\n");
+  for (auto const& [sizes, bytes, flops] : plan.of_sizes) {
+    auto const name = fmt::format(
+        "{} + {}{}, {:.1f} %", sizes.global, sizes.local,
+        sizes.gram ? fmt::format(", Gram {}", *sizes.gram) : std::string(), 100 * sizes.share);
+    fmt::print("  {:<28} {} {}\n", name, bytes_text(static_cast<double>(bytes)), flops_text(flops));
+  }
+}
+
 void print_time(train::Plan const& plan, PlanOptions const& options, Config const& config) {
   if (options.gflops <= 0) {
     fmt::print("time: give --gflops (a rank's rate of matrix products, see dino bench gemm)\n");
@@ -80,6 +91,7 @@ ExitCode print_plan(Communicator const& world, PlanOptions const& options) {
   for (auto const& [module, count] : plan.parameters)
     fmt::print("  {:<28} {:>14}\n", module, count);
   print_bytes(plan);
+  print_sizes(plan);
   fmt::print("a step of a rank\n  {:<28} {}\n  {:<28} {}\n  {:<28} {}\n", "matrix products",
              flops_text(plan.matrix_flops), "gathered from other ranks",
              bytes_text(plan.gather_bytes), "gradients sent", bytes_text(plan.reduce_bytes));

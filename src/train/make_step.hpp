@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 
-#include "config/config.hpp"
+#include "config/crop_sizes.hpp"
 #include "train/training_step.hpp"
 
 namespace dino::train {
@@ -13,8 +15,13 @@ template <class T>
 std::unique_ptr<TrainingStep<T>> make_step(Space const& space, Communicator const& world,
                                            shard::Strategy const& strategy, Config const& config);
 
-/// Masks of a method that has them. \throws Error (usage)
-std::optional<MaskMaker> make_masks(Config const& config);
+/// Masks of global crops of `global_size` pixels, of a method that has masks. \throws Error (usage)
+std::optional<MaskMaker> make_masks(Config const& config, std::int64_t global_size);
+
+/// Masks of all sizes of global crops that steps may have, by size; empty: the method has none.
+using MaskMakers = std::map<std::int64_t, MaskMaker>;
+/// \throws Error (usage)
+MaskMakers make_masks(Config const& config);
 
 /// Bytes of arena and floating-point operations of matrix products that one step of one rank needs:
 /// a dry run with all images of drop path and the most masked patches.
@@ -24,6 +31,12 @@ struct StepCost {
   double matrix_flops = 0;
 };
 /// \param images  of a micro-batch, at most
+template <class T>
+StepCost step_cost(Config const& config, config::CropSizes const& sizes, std::int64_t images,
+                   std::int64_t micro_batches);
+
+/// The same of all sizes that steps may have: bytes of those that take most, and operations on
+/// average over the steps.
 template <class T>
 StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches);
 

@@ -54,6 +54,12 @@ Plan plan_in(Config const& config, int ranks) {
   plan.activation_bytes = cost.arena_bytes;
   plan.logits_bytes = cost.logits_bytes;
   plan.matrix_flops = cost.matrix_flops;
+  auto const all = config::crop_sizes(config.crops);
+  for (auto const& sizes : all) {
+    if (all.size() == 1) break;
+    auto const of_sizes = step_cost<T>(config, sizes, plan.images, plan.micro_batches);
+    plan.of_sizes.push_back({sizes, of_sizes.arena_bytes, of_sizes.matrix_flops});
+  }
   add_traffic(plan, *step, strategy);
   return plan;
 }

@@ -3,8 +3,9 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
-#include "config/config.hpp"
+#include "config/crop_sizes.hpp"
 #include "shard/store.hpp"
 #include "train/dino_model.hpp"
 
@@ -16,12 +17,20 @@ struct Plan {
   int ranks = 1;
   std::map<std::string, std::int64_t> parameters;  ///< of the student: backbone, head, …
   shard::StoreBytes student, teacher;
-  shard::StoreBytes gram_teacher;     ///< of its own, where there is one
-  std::int64_t activation_bytes = 0;  ///< the arena: activations, logits and scratch
+  shard::StoreBytes gram_teacher;  ///< of its own, where there is one
+  std::int64_t activation_bytes =
+      0;                          ///< the arena, of the largest crops: activations, logits, scratch
   std::int64_t logits_bytes = 0;  ///< of these, matrices over prototypes: at most run.logits_mib
   std::int64_t images = 0;        ///< of a micro-batch
   std::int64_t micro_batches = 1;
-  double matrix_flops = 0;  ///< of a step
+  double matrix_flops = 0;  ///< of a step, on average
+  /// Of the steps with each of several sizes of crops; empty: all steps have the same.
+  struct OfSizes {
+    config::CropSizes sizes;
+    std::int64_t activation_bytes = 0;
+    double matrix_flops = 0;
+  };
+  std::vector<OfSizes> of_sizes;
   double gather_bytes = 0;  ///< received in all-gathers of a step
   double reduce_bytes = 0;  ///< sent in reduce-scatters and sums of a step
 
