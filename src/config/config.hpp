@@ -67,6 +67,7 @@ struct Run {
 /// A second data set, of which a share of the steps take whole batches. Source: arXiv:2508.10104,
 /// section 3.1 (a tenth of the batches are of ImageNet-1k alone).
 struct DataMix {
+  DataMix() = default;  // no aggregate: GCC 12 warns falsely of the string in a Config{}
   std::string shards;
   double share = 0.1;
   void visit(auto&& field) {
@@ -80,7 +81,6 @@ struct DataMix {
 
 struct Data {
   std::string shards;
-  DataMix mix;  ///< a section of its own
   std::int64_t batch_size = 1024;
   std::int64_t workers = 1;
   std::int64_t prefetch = 2;
@@ -89,6 +89,7 @@ struct Data {
   std::string staging;
   bool file_locking = true;
   bool dct_scaling = false;
+  DataMix mix;  ///< a section of its own
   void visit(auto&& field) {
     field("shards", shards, "folder of HDF5 image shards");
     field("batch_size", batch_size, "images of one optimizer step over all ranks, >= 1");

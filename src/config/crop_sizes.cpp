@@ -71,7 +71,7 @@ void validate_pairs(Config const& config) {
   auto const gram = config.crops.gram_teacher_crops_size;
   require(!gram, ExitCode::usage,
           "invalid crops.gram_teacher_crops_size={} with crops.pairs (each pair has its own). Try "
-          "leaving it out, and crops.pairs.gram_teacher_crops_size={}",
+          "setting crops.pairs.gram_teacher_crops_size={} instead",
           gram.value_or(0), repeated(n, gram.value_or(0)));
 }
 
