@@ -19,7 +19,8 @@ class DataMix {
  public:
   DataMix(double share, std::int64_t seed) : share_(share), seed_(seed) {}
   bool second(std::int64_t step) const;
-  /// Steps before `step` whose batch is of the second set: all draws once more, about 50 ns each.
+  /// Steps before `step` whose batch is of the second set: all draws once more, 0.1 s for a
+  /// million.
   std::int64_t second_before(std::int64_t step) const;
 
  private:
