@@ -65,7 +65,8 @@ FeatureSource::FeatureSource(Communicator const& world, FeatureSourceOptions opt
           "no checkpoint is given. Name one, or take the pixels themselves with --features raw");
   if (options_.kind == "raw") {
     model_->extract = [this](io::ShardSet const& shards) {
-      return raw_pixel_features(world_, shards, feature_options(options_, Config{}).transform,
+      Config const defaults;
+      return raw_pixel_features(world_, shards, feature_options(options_, defaults).transform,
                                 options_.workers);
     };
   } else if (options_.precision == "bf16") {

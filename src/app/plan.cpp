@@ -93,6 +93,18 @@ void print_work(train::StepWork const& work) {
   row("features for Gram of the batch", bytes_text(work.world.broadcast));
 }
 
+void print_sizes(train::Plan const& plan) {
+  if (plan.of_sizes.empty()) return;
+  fmt::print(
+      "a step of a rank by sizes of crops; peak above: the largest, products above: the mean\n");
+  for (auto const& [sizes, bytes, flops] : plan.of_sizes) {
+    auto const name = fmt::format(
+        "{} + {}{}, {:.1f} %", sizes.global, sizes.local,
+        sizes.gram ? fmt::format(", Gram {}", *sizes.gram) : std::string(), 100 * sizes.share);
+    row(name.c_str(), bytes_text(static_cast<double>(bytes)) + " " + flops_text(flops));
+  }
+}
+
 RunTime run_time(train::Plan const& plan, Config const& config, PlanOptions const& options) {
   RunTime run{.machine = load_machine(options.machine), .step = {}, .steps = {}};
   run.step = train::plan_time(plan, run.machine, config.run.precision);
@@ -170,6 +182,19 @@ Json time_json(train::Plan const& plan, RunTime const& run, bool fits) {
   return json;
 }
 
+Json sizes_json(train::Plan const& plan) {
+  auto all = Json::array();
+  for (auto const& [sizes, bytes, flops] : plan.of_sizes) {
+    all.push_back({{"global_size", sizes.global},
+                   {"local_size", sizes.local},
+                   {"gram_teacher_crops_size", sizes.gram.value_or(0)},
+                   {"share", sizes.share},
+                   {"arena", bytes},
+                   {"matrix_flops", flops}});
+  }
+  return all;
+}
+
 Json plan_json(train::Plan const& plan, Config const& config) {
   auto const& memory = plan.memory;
   return {{"plan", config.method},
@@ -186,6 +211,7 @@ Json plan_json(train::Plan const& plan, Config const& config) {
             {"logits", memory.logits_bytes},
             {"peak", memory.total_bytes()}}},
           {"matrix_flops", plan.work.matrix_flops},
+          {"crop_sizes", sizes_json(plan)},
           {"traffic",
            {{"group", traffic_json(plan.work.group)},
             {"replicas", traffic_json(plan.work.replicas)},
@@ -198,6 +224,7 @@ void print_text(train::Plan const& plan, Config const& config, std::optional<Run
   print_parameters(plan);
   print_bytes(plan.memory);
   print_work(plan.work);
+  print_sizes(plan);
   if (run) {
     print_time(plan, *run);
   } else {

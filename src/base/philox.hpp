@@ -21,6 +21,9 @@ enum class Purpose : std::uint32_t {
   synth,
   evaluation,
   test,
+  window,
+  crop_pair,
+  data_mix,
 };
 
 /// Philox4x32-10: ten rounds of a bijection of 128-bit counters under a 64-bit key.

@@ -68,6 +68,21 @@ struct Run {
   }
 };
 
+/// A second data set, of which a share of the steps take whole batches. Source: arXiv:2508.10104,
+/// section 3.1 (a tenth of the batches are of ImageNet-1k alone).
+struct DataMix {
+  DataMix() = default;  // no aggregate: GCC 12 warns falsely of the string in a Config{}
+  std::string shards;
+  double share = 0.1;
+  void visit(auto&& field) {
+    field("shards", shards,
+          "folder of HDF5 image shards of which some steps take whole batches; empty: none");
+    field("share", share,
+          "share of the steps that do, drawn step by step, in [0, 1); an epoch stays one pass's "
+          "worth of data.shards in steps, and no image of either set is skipped");
+  }
+};
+
 struct Data {
   std::string shards;
   std::int64_t batch_size = 1024;
@@ -78,6 +93,7 @@ struct Data {
   std::string staging;
   bool file_locking = true;
   bool dct_scaling = false;
+  DataMix mix;  ///< a section of its own
   void visit(auto&& field) {
     field("shards", shards, "folder of HDF5 image shards");
     field("batch_size", batch_size, "images of one optimizer step over all ranks, >= 1");
@@ -94,8 +110,24 @@ struct Data {
   }
 };
 
+/// Sizes of which every step has one row, in place of those of [crops]: the high-resolution stage
+/// of DINOv3. Rows are drawn with their ratios, alike on all ranks. Source: method.md 7.4, 8.3.
+struct CropPairs {
+  std::vector<std::int64_t> global_size, local_size, gram_teacher_crops_size;
+  std::vector<double> ratio;
+  void visit(auto&& field) {
+    field("global_size", global_size,
+          "crops.global_size of each pair, of which every step has one; []: no pairs");
+    field("local_size", local_size, "crops.local_size of each pair");
+    field("gram_teacher_crops_size", gram_teacher_crops_size,
+          "crops.gram_teacher_crops_size of each pair; []: as the student");
+    field("ratio", ratio, "share of the steps that have each pair, > 0; they sum to 1");
+  }
+};
+
 struct Crops {
   std::int64_t global_size = 224;
+  CropPairs pairs;  ///< a section of its own
   std::array<double, 2> global_scale{0.4, 1.0};
   std::int64_t local_size = 96;
   std::int64_t local_count = 8;
@@ -113,6 +145,8 @@ struct Crops {
   double solarize_probability = 0.2;
   std::optional<std::int64_t> gram_teacher_crops_size;
   bool gram_teacher_no_distortions = false;
+  bool share_color_jitter = false;
+  bool localcrops_subset_of_globalcrops = false;
   std::array<double, 3> mean{0.485, 0.456, 0.406};
   std::array<double, 3> std{0.229, 0.224, 0.225};
   void visit(auto&& field) {
@@ -138,6 +172,12 @@ struct Crops {
           "side of the global crops that the Gram teacher sees, pixels; unset: as the student");
     field("gram_teacher_no_distortions", gram_teacher_no_distortions,
           "true: the Gram teacher's crops have no colour changes, blur or solarization");
+    field("share_color_jitter", share_color_jitter,
+          "true: jitter and greyscale are drawn once and change the image before all of its crops "
+          "(the Gram teacher's too) are cut");
+    field("localcrops_subset_of_globalcrops", localcrops_subset_of_globalcrops,
+          "true: local crops are windows of the global ones on their patch grid, half of each; "
+          "crops.local_scale does not count");
     field("mean", mean, "mean of each channel, pixels in [0, 1]");
     field("std", std, "standard deviation of each channel");
   }
@@ -358,7 +398,9 @@ struct Config {
   void visit_sections(auto&& section) {
     section("run", run);
     section("data", data);
+    section("data.mix", data.mix);
     section("crops", crops);
+    section("crops.pairs", crops.pairs);
     section("student", student);
     section("dino", dino);
     section("dino.local_loss_weight_schedule", dino.local_loss_weight_schedule);

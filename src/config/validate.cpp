@@ -37,6 +37,7 @@ void validate_data(Data const& data) {
   at_least("data.prefetch", data.prefetch, 1, "2");
   at_least("data.block", data.block, 1, "64");
   at_least("data.window", data.window, 1, "256");
+  below_one("data.mix.share", data.mix.share, "0.1");
 }
 
 void validate_colours(Crops const& crops) {
@@ -205,6 +206,7 @@ void Config::validate() const {
   config::validate_ibot(ibot);
   config::validate_koleo(koleo, data.batch_size);
   config::validate_gram(*this);
+  config::validate_crop_sizes(*this);
   config::validate_schedules(*this);
   config::validate_optim(optim);
   config::validate_shard(shard);

@@ -31,6 +31,8 @@ void validate_teacher(Config const& config) {
   refuse_with_ema(gram.rep_update, "gram.rep_update", "gram.rep_update=false");
   refuse_with_ema(config.crops.gram_teacher_crops_size.has_value(), "crops.gram_teacher_crops_size",
                   "leaving it out");
+  refuse_with_ema(!config.crops.pairs.gram_teacher_crops_size.empty(),
+                  "crops.pairs.gram_teacher_crops_size", "leaving it out");
 }
 
 }  // namespace

@@ -4,6 +4,21 @@
 #include <algorithm>
 
 namespace dino {
+namespace {
+
+void change_colours(Planes& x, std::optional<ColorJitter> const& jitter, bool gray) {
+  if (jitter) color_jitter(x, *jitter);
+  if (gray) grayscale(x);
+}
+
+}  // namespace
+
+void Augmenter::set_image(RgbView image, Colours const& colours) {
+  if (!colours.jitter && !colours.gray) return set_image(image);
+  source_.assign(image);
+  change_colours(source_, colours.jitter, colours.gray);
+  columns_.assign(source_);
+}
 
 void Augmenter::cut(View const& view, int size) {
   resizer_.resize(columns_, view.box, {size, size}, Interpolation::bicubic, view.flip, picture_);
@@ -11,8 +26,7 @@ void Augmenter::cut(View const& view, int size) {
 
 /// Colours, blur, normalisation and solarization of the picture.
 void Augmenter::distort(View const& view, float* out) {
-  if (view.jitter) color_jitter(picture_, *view.jitter);
-  if (view.gray) grayscale(picture_);
+  change_colours(picture_, view.jitter, view.gray);
   if (view.blur_radius && view.blur == BlurKind::gaussian) {
     blur_.torchvision(picture_, *view.blur_radius, gaussian_taps);
   } else if (view.blur_radius) {
@@ -52,6 +66,23 @@ void Augmenter::make_two_views(View const& view, Target first, Target second,
   normalization_.apply(picture_, second.out);
   resized(first.size);
   distort(view, first.out);
+}
+
+void Augmenter::make_windows(View const& base, int size, std::span<Window const> windows) {
+  if (windows.empty()) return;
+  cut(base, size);
+  base_ = picture_;
+  normalized_.resize(static_cast<std::size_t>(3 * size * size));
+  for (auto const& window : windows) {
+    picture_ = base_;
+    distort(window.view, normalized_.data());
+    float* out = window.out;
+    for (int channel = 0; channel < 3; ++channel) {
+      for (int y = window.place.top; y < window.place.top + window.side; ++y)
+        out = std::copy_n(normalized_.data() + (channel * size + y) * size + window.place.left,
+                          window.side, out);
+    }
+  }
 }
 
 void Augmenter::make_evaluation_view(int shorter, int crop, float* out) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <span>
 #include <vector>
 
 #include "data/blur.hpp"
@@ -22,6 +23,8 @@ class Augmenter {
       : normalization_(mean, std) {}
   /// Takes the image that the next views are cut from; it is not referred to afterwards.
   void set_image(RgbView image) { columns_.assign(image); }
+  /// The same with colours that all views share.
+  void set_image(RgbView image, Colours const& colours);
   Extents extents() const { return {columns_.height(), columns_.width()}; }
   /// out [3, size, size] = the view, normalised. Source: method.md 5.1.
   void make_view(View const& view, int size, float* out);
@@ -33,6 +36,16 @@ class Augmenter {
     float* out = nullptr;  ///< [3, size, size]
   };
   void make_two_views(View const& view, Target first, Target second, Distortions distortions);
+  /// Local crops that are windows of a global one: each view's colours and blur change the whole
+  /// crop of side `size` (box and flip are those of `base`), of which out [3, side, side] is a
+  /// part. Source: method.md 5.2.
+  struct Window {
+    View view;
+    WindowPlace place;
+    int side = 0;
+    float* out = nullptr;
+  };
+  void make_windows(View const& base, int size, std::span<Window const> windows);
   /// out [3, crop, crop] = the evaluation transform: shorter side to `shorter` (bicubic), centre
   /// crop, normalised. Source: method.md 9.1.
   void make_evaluation_view(int shorter, int crop, float* out);
@@ -43,7 +56,9 @@ class Augmenter {
   void cut(View const& view, int size);
   void distort(View const& view, float* out);
 
+  Planes source_;  ///< an image whose colours change before it is cut
   Columns columns_;
+  Planes base_;     ///< a global crop of which local ones are windows
   Columns larger_;  ///< a crop from which two are resized
   std::vector<float> normalized_;
   Resizer resizer_;

@@ -2,16 +2,24 @@
 #include "data/crop_maker.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace dino {
 namespace {
 
-/// Sides that crops are first cut at: the Gram teacher may see global ones that are larger.
-std::vector<std::int64_t> sizes_of(config::Crops const& crops) {
-  auto const gram = crops.gram_teacher_crops_size.value_or(0);
-  std::vector<std::int64_t> sizes(2, std::max(crops.global_size, gram));
-  sizes.insert(sizes.end(), static_cast<std::size_t>(crops.local_count), crops.local_size);
-  return sizes;
+/// Sides that crops are first cut at: the Gram teacher may see global ones that are larger, and
+/// local ones may be parts of global ones.
+std::vector<std::int64_t> sides_cut(config::Crops const& crops, CropBatch const& batch) {
+  std::vector<std::int64_t> sides(2, std::max(batch.global.size, batch.gram.size));
+  sides.insert(sides.end(), static_cast<std::size_t>(batch.local.count),
+               crops.localcrops_subset_of_globalcrops ? batch.global.size : batch.local.size);
+  return sides;
+}
+
+/// The global crop that a local one is part of: the first half of them is of the first one.
+/// Source: method.md 5.2.
+std::int64_t global_of(std::int64_t crop, std::int64_t local_count) {
+  return crop - 2 < local_count / 2 ? 0 : 1;
 }
 
 /// Where crop `crop` of an image lies in its group.
@@ -26,6 +34,10 @@ std::vector<View> draw_views(config::Crops const& crops, std::int64_t seed, std:
   std::vector<View> views;
   for (int crop = 0; crop < 2 + crops.local_count; ++crop) {
     views.push_back(draw_view(crops, static_cast<std::uint64_t>(seed), position, crop, image));
+    if (crop < 2 || !crops.localcrops_subset_of_globalcrops) continue;
+    auto const& base = views[static_cast<std::size_t>(global_of(crop, crops.local_count))];
+    views.back().box = base.box;
+    views.back().flip = base.flip;
   }
   return views;
 }
@@ -59,36 +71,62 @@ CropBox scaled_box(CropBox const& box, Extents full, Extents reduced) {
 }
 
 CropMaker::CropMaker(Loader::Options const& options)
-    : options_(options),
-      crop_sizes_(sizes_of(options.crops)),
-      augmenter_(options.crops.mean, options.crops.std) {}
+    : options_(options), augmenter_(options.crops.mean, options.crops.std) {}
+
+/// Decodes an image, and draws its views.
+io::Image CropMaker::decode(std::span<std::byte const> encoded, std::int64_t position,
+                            CropBatch const& batch) {
+  auto const draw = [&](std::int32_t height, std::int32_t width) {
+    full_ = {height, width};
+    views_ = draw_views(options_.crops, options_.seed, position, full_);
+  };
+  if (!options_.data.dct_scaling) {
+    auto decoded = io::decode_image(encoded);
+    draw(decoded.height, decoded.width);
+    return decoded;
+  }
+  auto const size = io::image_size(encoded);
+  draw(size.height, size.width);
+  auto const sides = sides_cut(options_.crops, batch);
+  return io::decode_image(encoded, {.least_side = least_decoded_side(full_, views_, sides)});
+}
 
 bool CropMaker::make(ImageSource& source, std::int64_t index, std::span<std::byte const> bytes,
                      std::int64_t image, CropBatch& batch) {
+  auto const& crops = options_.crops;
   std::int64_t const position = batch.positions[static_cast<std::size_t>(image)];
-  std::vector<View> views;
-  Extents full;
-  auto const draw = [&](std::int32_t height, std::int32_t width) {
-    full = {height, width};
-    views = draw_views(options_.crops, options_.seed, position, full);
-  };
-  auto const decode = [&](std::span<std::byte const> encoded) {
-    if (!options_.data.dct_scaling) {
-      auto decoded = io::decode_image(encoded);
-      draw(decoded.height, decoded.width);
-      return decoded;
-    }
-    auto const size = io::image_size(encoded);
-    draw(size.height, size.width);
-    return io::decode_image(encoded, {.least_side = least_decoded_side(full, views, crop_sizes_)});
-  };
-  auto const [picture, replaced] = source.decode(index, bytes, decode);
-  augmenter_.set_image({picture.pixels.data(), picture.width, picture.height});
-  for (std::size_t k = 0; k < views.size(); ++k) {
-    views[k].box = scaled_box(views[k].box, full, augmenter_.extents());
-    make_crop(views[k], static_cast<std::int64_t>(k), image, batch);
-  }
+  auto const [picture, replaced] = source.decode(
+      index, bytes,
+      [&](std::span<std::byte const> encoded) { return decode(encoded, position, batch); });
+  auto const colours =
+      crops.share_color_jitter
+          ? draw_shared_colours(crops, static_cast<std::uint64_t>(options_.seed), position)
+          : Colours{};
+  augmenter_.set_image({picture.pixels.data(), picture.width, picture.height}, colours);
+  for (auto& view : views_) view.box = scaled_box(view.box, full_, augmenter_.extents());
+  bool const windows = crops.localcrops_subset_of_globalcrops;
+  auto const apart = windows ? std::int64_t{2} : std::ssize(views_);
+  for (std::int64_t crop = 0; crop < apart; ++crop)
+    make_crop(views_[static_cast<std::size_t>(crop)], crop, image, batch);
+  if (windows) make_windows(image, batch);
   return replaced;
+}
+
+/// All local crops, as parts of the global ones.
+void CropMaker::make_windows(std::int64_t image, CropBatch& batch) {
+  auto const position = batch.positions[static_cast<std::size_t>(image)];
+  std::array<std::vector<Augmenter::Window>, 2> windows;
+  for (std::int64_t crop = 2; crop < std::ssize(views_); ++crop) {
+    windows[static_cast<std::size_t>(global_of(crop, batch.local.count))].push_back(
+        {.view = views_[static_cast<std::size_t>(crop)],
+         .place = draw_window(static_cast<std::uint64_t>(options_.seed), position,
+                              static_cast<int>(crop), batch.global.size, batch.local.size,
+                              options_.patch_size),
+         .side = static_cast<int>(batch.local.size),
+         .out = crop_pixels(batch.local, crop - 2, image, batch.images)});
+  }
+  for (std::size_t base = 0; base < 2; ++base)
+    augmenter_.make_windows(views_[base], static_cast<int>(batch.global.size), windows[base]);
 }
 
 void CropMaker::make_crop(View const& view, std::int64_t crop, std::int64_t image,
@@ -100,7 +138,7 @@ void CropMaker::make_crop(View const& view, std::int64_t crop, std::int64_t imag
   auto const& crops = options_.crops;
   if (crop >= 2) {
     augmenter_.make_view(view, side(batch.local), pixels(batch.local, crop - 2));
-  } else if (!crops.gram_teacher_crops_size) {
+  } else if (batch.gram.count == 0) {
     augmenter_.make_view(view, side(batch.global), pixels(batch.global, crop));
   } else {
     augmenter_.make_two_views(

@@ -12,7 +12,7 @@
 namespace dino {
 
 /// The views of the sample at `position` of an image of the given extents: global crops, then local
-/// ones.
+/// ones. Local ones that are parts of global ones have the box and flip of theirs.
 std::vector<View> draw_views(config::Crops const& crops, std::int64_t seed, std::int64_t position,
                              Extents image);
 
@@ -36,10 +36,14 @@ class CropMaker {
             std::int64_t image, CropBatch& batch);
 
  private:
+  io::Image decode(std::span<std::byte const> encoded, std::int64_t position,
+                   CropBatch const& batch);
   void make_crop(View const& view, std::int64_t crop, std::int64_t image, CropBatch& batch);
+  void make_windows(std::int64_t image, CropBatch& batch);
 
   Loader::Options options_;
-  std::vector<std::int64_t> crop_sizes_;  ///< sides that crops are first cut at
+  std::vector<View> views_;  ///< of the image
+  Extents full_;             ///< of the image as it was encoded
   Augmenter augmenter_;
 };
 

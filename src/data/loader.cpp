@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "data/batch_kinds.hpp"
 #include "data/crop_maker.hpp"
 #include "data/image_source.hpp"
 #include "data/micro_batch.hpp"
@@ -22,8 +23,19 @@ namespace {
 constexpr std::int64_t longest_run = 16;       // images read by one call
 constexpr std::int64_t fewest_bad_images = 4;  // below this many, bad images are bad luck
 
+/// A data set: its images and their order.
+struct DataSet {
+  DataSet(io::ShardSet shards, Loader::Options const& options, std::uint32_t number)
+      : source(std::move(shards)),
+        order(source.shards().size(), options.data.batch_size, options.seed, options.data.block,
+              options.data.window, number) {}
+  ImageSource source;
+  SampleOrder order;
+};
+
 /// A micro-batch that is being made.
 struct Slot {
+  ImageSource* source = nullptr;
   CropBatch batch;
   std::vector<std::int64_t> indices;
   std::int64_t unfinished = 0;  ///< images
@@ -53,14 +65,18 @@ void shape(CropGroup& group, std::int64_t size, std::int64_t count, std::int64_t
 // image becomes depends on its position alone, so the order in which threads finish does not
 // matter.
 struct Loader::State {
-  State(io::ShardSet shards, Options const& loader_options)
+  State(io::ShardSet shards, Options const& loader_options, std::optional<io::ShardSet> mixed_in)
       : options(loader_options),
-        source(std::move(shards)),
-        order(source.shards().size(), options.data.batch_size, options.seed, options.data.block,
-              options.data.window),
-        next_step(options.first_step) {}
+        sizes(config::crop_sizes(options.crops)),
+        first(std::move(shards), options, 0),
+        mix(mixed_in ? options.data.mix.share : 0.0, options.seed),
+        next_step(options.first_step),
+        steps_mixed(mix.second_before(next_step)) {
+    if (mixed_in) second.emplace(std::move(*mixed_in), options, 1U);
+  }
 
   void start();
+  std::unique_ptr<Slot> next_slot(CropBatch batch);
   void begin_micro_batch(std::unique_lock<std::mutex>& lock);
   void read(std::stop_token const& stop);
   void work(std::stop_token const& stop, CropMaker& maker);
@@ -69,9 +85,12 @@ struct Loader::State {
   void guard(Body const& body);
 
   Options options;
-  ImageSource source;
-  SampleOrder order;
+  std::vector<config::CropSizes> sizes;
+  DataSet first;
+  std::optional<DataSet> second;
+  DataMix mix;
   std::int64_t next_step, next_part = 0;  ///< of the micro-batch that is begun next
+  std::int64_t steps_mixed;               ///< steps before that whose batch is of the second set
   double seconds_waited = 0;
 
   std::mutex mutex;  ///< guards all below
@@ -115,6 +134,32 @@ void Loader::State::guard(Body const& body) {
   }
 }
 
+/// The next micro-batch, of which nothing is read yet, in the memory of a former one.
+std::unique_ptr<Slot> Loader::State::next_slot(CropBatch batch) {
+  batch.mixed_in = mix.second(next_step);
+  auto& set = batch.mixed_in ? *second : first;
+  auto const number = batch.mixed_in ? steps_mixed : next_step - steps_mixed;
+  auto part = micro_batch_at(set.order, options.slice, options.data.batch_size, next_step, number,
+                             next_part);
+  auto const& size = sizes_at(sizes, options.seed, next_step);
+  next_part = (next_part + 1) % options.slice.micro_batches;
+  if (next_part == 0) {
+    ++next_step;
+    steps_mixed += batch.mixed_in ? 1 : 0;
+  }
+  auto const images = std::ssize(part.indices);
+  batch.images = images;
+  batch.positions = std::move(part.positions);
+  batch.first_position = batch.positions.empty() ? 0 : batch.positions.front();
+  shape(batch.global, size.global, 2, images);
+  shape(batch.local, size.local, options.crops.local_count, images);
+  shape(batch.gram, size.gram.value_or(0), size.gram ? 2 : 0, images);
+  return std::make_unique<Slot>(Slot{.source = &set.source,
+                                     .batch = std::move(batch),
+                                     .indices = std::move(part.indices),
+                                     .unfinished = images});
+}
+
 void Loader::State::begin_micro_batch(std::unique_lock<std::mutex>& lock) {
   CropBatch batch;
   if (!spare.empty()) {
@@ -122,21 +167,7 @@ void Loader::State::begin_micro_batch(std::unique_lock<std::mutex>& lock) {
     spare.pop_back();
   }
   lock.unlock();
-  auto part = micro_batch_at(order, options.slice, options.data.batch_size, next_step, next_part);
-  next_part = (next_part + 1) % options.slice.micro_batches;
-  if (next_part == 0) ++next_step;
-  auto slot = std::make_unique<Slot>();
-  auto const images = std::ssize(part.indices);
-  batch.images = images;
-  batch.positions = std::move(part.positions);
-  batch.first_position = batch.positions.empty() ? 0 : batch.positions.front();
-  shape(batch.global, options.crops.global_size, 2, images);
-  shape(batch.local, options.crops.local_size, options.crops.local_count, images);
-  auto const gram = options.crops.gram_teacher_crops_size;
-  shape(batch.gram, gram.value_or(0), gram ? 2 : 0, images);
-  slot->batch = std::move(batch);
-  slot->indices = std::move(part.indices);
-  slot->unfinished = images;
+  auto slot = next_slot(std::move(batch));
   auto runs = read_runs(slot->indices, longest_run);
   lock.lock();
   for (ReadRun& run : runs) reads.push_back({slot.get(), std::move(run)});
@@ -150,7 +181,7 @@ void Loader::State::read(std::stop_token const& stop) {
     ReadTask task = std::move(reads.front());
     reads.pop_front();
     lock.unlock();
-    auto bytes = source.read(task.run.begin, std::ssize(task.run.places));
+    auto bytes = task.slot->source->read(task.run.begin, std::ssize(task.run.places));
     lock.lock();
     for (std::size_t k = 0; k < bytes.size(); ++k) {
       decodes.push_back({task.slot, task.run.places[k], std::move(bytes[k])});
@@ -167,8 +198,8 @@ void Loader::State::work(std::stop_token const& stop, CropMaker& maker) {
     decodes.pop_front();
     lock.unlock();
     bool const replaced =
-        maker.make(source, task.slot->indices[static_cast<std::size_t>(task.image)], task.bytes,
-                   task.image, task.slot->batch);
+        maker.make(*task.slot->source, task.slot->indices[static_cast<std::size_t>(task.image)],
+                   task.bytes, task.image, task.slot->batch);
     lock.lock();
     finish_image(*task.slot, replaced);
     if (stop.stop_requested()) return;
@@ -180,8 +211,8 @@ void Loader::State::finish_image(Slot& slot, bool replaced) {
   if (--slot.unfinished == 0) slot_finished.notify_all();
 }
 
-Loader::Loader(io::ShardSet shards, Options const& options)
-    : state_(std::make_unique<State>(std::move(shards), options)) {
+Loader::Loader(io::ShardSet shards, Options const& options, std::optional<io::ShardSet> mixed_in)
+    : state_(std::make_unique<State>(std::move(shards), options, std::move(mixed_in))) {
   require(options.data.workers >= 1 && options.data.prefetch >= 1, ExitCode::usage,
           "data.workers={} and data.prefetch={} must be at least 1", options.data.workers,
           options.data.prefetch);
@@ -195,7 +226,7 @@ Loader::Loader(Loader&&) noexcept = default;
 Loader::~Loader() = default;
 
 std::int64_t Loader::steps_per_epoch() const {
-  return state_->order.steps_per_epoch();
+  return state_->first.order.steps_per_epoch();
 }
 
 CropBatch Loader::next() {
@@ -229,7 +260,8 @@ double Loader::seconds_waited() const {
 }
 
 std::int64_t Loader::images_skipped() const {
-  return state_->source.images_skipped();
+  return state_->first.source.images_skipped() +
+         (state_->second ? state_->second->source.images_skipped() : 0);
 }
 
 }  // namespace dino

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct CropBatch {
   std::int64_t images = 0;
   std::int64_t first_position = 0;      ///< global sample position of image 0; the others follow
   std::vector<std::int64_t> positions;  ///< global sample positions step * batch_size + g, [images]
+  bool mixed_in = false;                ///< of the second data set
   CropGroup global, local;              ///< local.count may be 0
   CropGroup gram;  ///< the global crops as the Gram teacher sees them; count 0: none
 };
@@ -34,10 +36,11 @@ struct BatchSlice {
 
 /// Position of the sample that stands at `position` of the endless stream: epoch e is a stateless
 /// permutation of all images keyed by (seed, e), of which the last incomplete batch is dropped.
+/// \param set  number of the data set: each has an order of its own
 class SampleOrder {
  public:
   SampleOrder(std::int64_t images, std::int64_t batch_size, std::int64_t seed, std::int64_t block,
-              std::int64_t window);
+              std::int64_t window, std::uint32_t set = 0);
   std::int64_t steps_per_epoch() const { return images_ / batch_size_; }
   /// Index of the image used as image `g` of global batch `step`.
   std::int64_t index(std::int64_t step, std::int64_t g) const;
@@ -46,12 +49,14 @@ class SampleOrder {
 
  private:
   std::int64_t images_, batch_size_, seed_, block_, window_;
+  std::uint32_t set_;
 };
 
 /// Reads, decodes and augments the micro-batches of this rank in worker threads, ahead of need.
-/// Every draw is keyed by (seed, global sample position, crop): the same crops on any number of
-/// ranks, workers and micro-batches. Images that cannot be read or decoded are counted, logged once
-/// each, and replaced by a neighbour in the data set (a pure function of the index).
+/// Every draw is keyed by (seed, global sample position, crop) or (seed, step): the same crops on
+/// any number of ranks, workers and micro-batches. Images that cannot be read or decoded are
+/// counted, logged once each, and replaced by a neighbour in the data set (a pure function of the
+/// index).
 class Loader {
  public:
   struct Options {
@@ -60,11 +65,14 @@ class Loader {
     std::int64_t seed = 0;
     BatchSlice slice;
     std::int64_t first_step = 0;
+    std::int64_t patch_size = 16;  ///< grid of local crops that are parts of global ones, pixels
   };
-  Loader(io::ShardSet shards, Options const& options);
+  /// \param mixed_in  the second data set, of which data.mix.share of the steps have their batches
+  Loader(io::ShardSet shards, Options const& options,
+         std::optional<io::ShardSet> mixed_in = std::nullopt);
   Loader(Loader&&) noexcept;
   ~Loader();
-  std::int64_t steps_per_epoch() const;
+  std::int64_t steps_per_epoch() const;  ///< one pass over the first data set
   /// The next micro-batch, in order: step first_step micro-batch 0, 1, …, then the next step.
   /// Blocks until it is ready. \throws Error (input) where too many images are unreadable (half of
   /// a batch)

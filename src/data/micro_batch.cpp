@@ -9,12 +9,13 @@
 namespace dino {
 
 MicroBatch micro_batch_at(SampleOrder const& order, BatchSlice const& slice,
-                          std::int64_t batch_size, std::int64_t step, std::int64_t part) {
+                          std::int64_t batch_size, std::int64_t step, std::int64_t number,
+                          std::int64_t part) {
   Share const share = share_of(slice.end - slice.begin, part, slice.micro_batches);
   MicroBatch batch{.step = step, .positions = {}, .indices = {}};
   for (std::int64_t g = slice.begin + share.begin; g < slice.begin + share.end; ++g) {
     batch.positions.push_back(step * batch_size + g);
-    batch.indices.push_back(order.index(step, g));
+    batch.indices.push_back(order.index(number, g));
   }
   return batch;
 }

@@ -14,9 +14,11 @@ struct MicroBatch {
   std::vector<std::int64_t> indices;    ///< index of the image at each position
 };
 
-/// Part `part` of what this rank takes from global batch `step`.
+/// Part `part` of what this rank takes from global batch `step`, which is batch `number` of the
+/// order.
 MicroBatch micro_batch_at(SampleOrder const& order, BatchSlice const& slice,
-                          std::int64_t batch_size, std::int64_t step, std::int64_t part);
+                          std::int64_t batch_size, std::int64_t step, std::int64_t number,
+                          std::int64_t part);
 
 /// Images that lie side by side and are read together: index begin + k belongs at places[k].
 struct ReadRun {

@@ -3,7 +3,7 @@
 
 namespace dino {
 
-Planes::Planes(RgbView image) {
+void Planes::assign(RgbView image) {
   reshape(image.height, image.width);
   for (int c = 0; c < 3; ++c) {
     std::uint8_t* const out = plane(c);

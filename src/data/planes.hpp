@@ -21,7 +21,9 @@ class Planes {
   Planes() = default;
   Planes(int height, int width) { reshape(height, width); }
   /// Copies interleaved pixels.
-  explicit Planes(RgbView image);
+  explicit Planes(RgbView image) { assign(image); }
+  /// The same; memory is kept.
+  void assign(RgbView image);
   /// Changes the extents; the pixels are undefined afterwards. Memory is kept and only ever grows.
   void reshape(int height, int width);
   int width() const { return width_; }

@@ -86,8 +86,13 @@ class Permutation {
 }  // namespace
 
 SampleOrder::SampleOrder(std::int64_t images, std::int64_t batch_size, std::int64_t seed,
-                         std::int64_t block, std::int64_t window)
-    : images_(images), batch_size_(batch_size), seed_(seed), block_(block), window_(window) {
+                         std::int64_t block, std::int64_t window, std::uint32_t set)
+    : images_(images),
+      batch_size_(batch_size),
+      seed_(seed),
+      block_(block),
+      window_(window),
+      set_(set) {
   require(batch_size >= 1 && block >= 1 && window >= 1, ExitCode::usage,
           "data.batch_size={}, data.block={} and data.window={} must be at least 1", batch_size,
           block, window);
@@ -109,7 +114,8 @@ std::int64_t SampleOrder::index(std::int64_t step, std::int64_t g) const {
 std::int64_t SampleOrder::permuted(std::int64_t epoch, std::int64_t position) const {
   std::int64_t const blocks = (images_ + block_ - 1) / block_;
   std::int64_t const lacking = blocks * block_ - images_;
-  Permutation const block_order(static_cast<std::uint64_t>(blocks), key_of(seed_, epoch, 0), 0);
+  Permutation const block_order(static_cast<std::uint64_t>(blocks), key_of(seed_, epoch, 2 * set_),
+                                0);
   auto const short_slot =
       static_cast<std::int64_t>(block_order.inverse(static_cast<std::uint64_t>(blocks - 1)));
   // Position, among the images in order of slots, of the first image of a slot.
@@ -123,7 +129,8 @@ std::int64_t SampleOrder::permuted(std::int64_t epoch, std::int64_t position) co
   std::int64_t const window = slot_at(position) / window_;
   std::int64_t const begin = slot_begin(window * window_);
   std::int64_t const end = std::min(slot_begin(window * window_ + window_), images_);
-  Permutation const image_order(static_cast<std::uint64_t>(end - begin), key_of(seed_, epoch, 1),
+  Permutation const image_order(static_cast<std::uint64_t>(end - begin),
+                                key_of(seed_, epoch, 2 * set_ + 1),
                                 static_cast<std::uint64_t>(window));
   std::int64_t const place =
       begin + static_cast<std::int64_t>(image_order(static_cast<std::uint64_t>(position - begin)));

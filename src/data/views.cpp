@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace dino {
 namespace {
@@ -32,6 +33,17 @@ ColorJitter draw_jitter(Philox& random, config::Crops const& crops) {
   jitter.saturation = draw_factor(random, crops.saturation);
   jitter.hue = random.uniform(-crops.hue, crops.hue);
   return jitter;
+}
+
+/// Stream of the colours that all crops of an image share; crops have those of their number.
+constexpr std::uint32_t shared_stream = std::numeric_limits<std::uint32_t>::max();
+
+Colours draw_colours(Philox& random, config::Crops const& crops) {
+  Colours colours;
+  bool const jittered = random.uniform() < crops.jitter_probability;
+  colours.gray = random.uniform() < crops.gray_probability;
+  if (jittered) colours.jitter = draw_jitter(random, crops);
+  return colours;
 }
 
 }  // namespace
@@ -89,10 +101,12 @@ View draw_view(config::Crops const& crops, std::uint64_t seed, std::int64_t posi
   view.box = random_resized_crop(box, image, global ? crops.global_scale : crops.local_scale);
   Philox flip = stream(Purpose::flip);
   view.flip = flip.uniform() < crops.flip_probability ? Flip::yes : Flip::no;
-  Philox colour = stream(Purpose::colour);
-  bool const jittered = colour.uniform() < crops.jitter_probability;
-  view.gray = colour.uniform() < crops.gray_probability;
-  if (jittered) view.jitter = draw_jitter(colour, crops);
+  if (!crops.share_color_jitter) {
+    Philox colour = stream(Purpose::colour);
+    auto const colours = draw_colours(colour, crops);
+    view.jitter = colours.jitter;
+    view.gray = colours.gray;
+  }
   Philox blur = stream(Purpose::blur);
   if (blur.uniform() < crops.blur_probability[static_cast<std::size_t>(std::min(crop, 2))]) {
     view.blur_radius = blur.uniform(crops.blur_radius[0], crops.blur_radius[1]);
@@ -101,6 +115,23 @@ View draw_view(config::Crops const& crops, std::uint64_t seed, std::int64_t posi
   Philox solarize = stream(Purpose::solarize);
   view.solarize = crop == 1 && solarize.uniform() < crops.solarize_probability;
   return view;
+}
+
+Colours draw_shared_colours(config::Crops const& crops, std::uint64_t seed, std::int64_t position) {
+  Philox colour(seed, Purpose::colour, static_cast<std::uint64_t>(position), shared_stream);
+  return draw_colours(colour, crops);
+}
+
+WindowPlace draw_window(std::uint64_t seed, std::int64_t position, int crop, std::int64_t global,
+                        std::int64_t local, std::int64_t patch_size) {
+  Philox random(seed, Purpose::window, static_cast<std::uint64_t>(position),
+                static_cast<std::uint32_t>(crop));
+  auto const places = static_cast<std::uint64_t>((global - local) / patch_size);
+  auto const draw = [&] {
+    return static_cast<int>(random.below(places)) * static_cast<int>(patch_size);
+  };
+  int const top = draw();
+  return {top, draw()};
 }
 
 }  // namespace dino

@@ -124,9 +124,10 @@ io::CheckpointState run_state(Config const& config, Progress const& progress) {
   return {.integers = {{"step", progress.step},
                        {"batch_size", config.data.batch_size},
                        {"dataset_size", progress.dataset_size},
+                       {"mixed_in_size", progress.mixed_in_size},
                        {"images_seen", progress.step * config.data.batch_size},
                        {"seed", config.run.seed}},
-          .reals = {},
+          .reals = {{"mixed_in_share", progress.mixed_in_share}},
           .texts = {{"method", config.method}, {"config", to_toml(config)}}};
 }
 
@@ -197,6 +198,13 @@ std::int64_t state_integer(io::CheckpointSummary const& summary, std::string con
   return it->second;
 }
 
+/// A value that checkpoints of former versions do not have: 0 there.
+template <class Value>
+Value optional_state(std::map<std::string, Value> const& values, std::string const& name) {
+  auto const it = values.find(name);
+  return it == values.end() ? Value{} : it->second;
+}
+
 /// Reads one checkpoint that is known to be good into the step.
 template <class T>
 Progress load_checkpoint(TrainingStep<T>& step, Config const& config, std::string const& path,
@@ -219,7 +227,9 @@ Progress load_checkpoint(TrainingStep<T>& step, Config const& config, std::strin
   step.student().store.invalidate();
   step.teacher().store.invalidate();
   return {.step = state_integer(summary, path, "step"),
-          .dataset_size = state_integer(summary, path, "dataset_size")};
+          .dataset_size = state_integer(summary, path, "dataset_size"),
+          .mixed_in_size = optional_state(summary.state.integers, "mixed_in_size"),
+          .mixed_in_share = optional_state(summary.state.reals, "mixed_in_share")};
 }
 
 /// The steps of the run's checkpoints as rank 0 sees them, newest first.

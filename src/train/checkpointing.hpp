@@ -11,8 +11,10 @@ namespace dino::train {
 
 /// Where a run stands.
 struct Progress {
-  std::int64_t step = 0;          ///< optimizer steps done
-  std::int64_t dataset_size = 0;  ///< images in the data set that the sample order runs through
+  std::int64_t step = 0;           ///< optimizer steps done
+  std::int64_t dataset_size = 0;   ///< images in the data set that the sample order runs through
+  std::int64_t mixed_in_size = 0;  ///< the same of the second data set; 0: there is none
+  double mixed_in_share = 0;       ///< of the steps whose batches are of the second one
 };
 
 /// Writes student, teacher, Gram teacher, AdamW's moments and counts, centre and progress of `step`

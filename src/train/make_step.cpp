@@ -73,7 +73,8 @@ optim::ParameterRules v2_rules(Config const& config, ModelShape const& shape) {
 
 }  // namespace
 
-StepBatch dry_batch(Config const& config, ModelShape const& shape, std::int64_t images) {
+StepBatch dry_batch(Config const& config, ModelShape const& shape, config::CropSizes const& sizes,
+                    std::int64_t images) {
   auto const fake = [&](std::int64_t count, std::int64_t size) {
     return ImageView{no_memory<float const>(),
                      {count * images, shape.backbone.channels, size, size}};
@@ -81,19 +82,19 @@ StepBatch dry_batch(Config const& config, ModelShape const& shape, std::int64_t 
   StepBatch batch;
   auto& views = batch.views;
   views.images = images;
-  views.global = fake(2, config.crops.global_size);
+  views.global = fake(2, sizes.global);
   auto const local = config.crops.local_count;
-  if (local > 0) views.local = fake(local, config.crops.local_size);
-  if (auto const gram = config.crops.gram_teacher_crops_size) views.gram = fake(2, *gram);
+  if (local > 0) views.local = fake(local, sizes.local);
+  if (sizes.gram) views.gram = fake(2, *sizes.gram);
   if (config.student.drop_path_rate > 0) {
     views.drop_path = {no_memory<float const>(), {2 * shape.backbone.depth, (2 + local) * images}};
   }
   if (rope_augmentation(config).any()) {
     views.rope = {no_memory<RopeDraw const>(), {shape.backbone.depth, 2}};
   }
-  if (auto const maker = make_masks(config)) {
+  if (auto const maker = make_masks(config, sizes.global)) {
     auto const most = static_cast<std::size_t>(maker->most_masked(images));
-    auto const side = config.crops.global_size / shape.backbone.patch_size;
+    auto const side = sizes.global / shape.backbone.patch_size;
     auto const masks = std::make_shared<CollatedMasks>();
     masks->masks.resize(static_cast<std::size_t>(2 * images * side * side));
     masks->indices.resize(most);
@@ -120,9 +121,9 @@ std::unique_ptr<TrainingStep<T>> make_step(Space const& space, Communicator cons
   return step;
 }
 
-std::optional<MaskMaker> make_masks(Config const& config) {
+std::optional<MaskMaker> make_masks(Config const& config, std::int64_t global_size) {
   if (config.method == "dinov1" || config.ibot.loss_weight == 0) return std::nullopt;
-  auto const size = static_cast<int>(config.crops.global_size);
+  auto const size = static_cast<int>(global_size);
   auto const patch = static_cast<int>(config.student.patch_size);
   MaskSettings const settings{
       .grid_h = size / patch,
@@ -136,27 +137,53 @@ std::optional<MaskMaker> make_masks(Config const& config) {
   return MaskMaker(settings, config.data.batch_size, static_cast<std::uint64_t>(config.run.seed));
 }
 
+MaskMakers make_masks(Config const& config) {
+  MaskMakers all;
+  for (auto const& sizes : config::crop_sizes(config.crops))
+    if (auto const maker = make_masks(config, sizes.global)) all.emplace(sizes.global, *maker);
+  return all;
+}
+
 template <class T>
-StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches) {
+StepCost step_cost(Config const& config, config::CropSizes const& sizes, std::int64_t images,
+                   std::int64_t micro_batches) {
   Tally tally;
   Space const dry = Dry{&tally};
   auto const shape = model_shape(config);
   auto const step = make_step<T>(dry, Communicator::self(), shard::Strategy{}, config);
   Arena arena(dry, Arena::no_limit);
   step->begin(std::max<std::int64_t>(config.data.batch_size, 1));
-  step->accumulate(
-      arena,
-      {.micro_batches = micro_batches, .next = [&] { return dry_batch(config, shape, images); }},
-      {});
+  step->accumulate(arena,
+                   {.micro_batches = micro_batches,
+                    .next = [&] { return dry_batch(config, shape, sizes, images); }},
+                   {});
   return {.arena_bytes = arena.high_water(),
           .logits_bytes = step->logits_bytes(),
           .matrix_flops = tally.matrix_flops};
+}
+
+template <class T>
+StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches) {
+  StepCost all;
+  for (auto const& sizes : config::crop_sizes(config.crops)) {
+    auto const cost = step_cost<T>(config, sizes, images, micro_batches);
+    if (cost.arena_bytes > all.arena_bytes) {
+      all.arena_bytes = cost.arena_bytes;
+      all.logits_bytes = cost.logits_bytes;
+    }
+    all.matrix_flops += sizes.share * cost.matrix_flops;
+  }
+  return all;
 }
 
 template std::unique_ptr<TrainingStep<float>> make_step(Space const&, Communicator const&,
                                                         shard::Strategy const&, Config const&);
 template std::unique_ptr<TrainingStep<bfloat16>> make_step(Space const&, Communicator const&,
                                                            shard::Strategy const&, Config const&);
+template StepCost step_cost<float>(Config const&, config::CropSizes const&, std::int64_t,
+                                   std::int64_t);
+template StepCost step_cost<bfloat16>(Config const&, config::CropSizes const&, std::int64_t,
+                                      std::int64_t);
 template StepCost step_cost<float>(Config const&, std::int64_t, std::int64_t);
 template StepCost step_cost<bfloat16>(Config const&, std::int64_t, std::int64_t);
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 
-#include "config/config.hpp"
+#include "config/crop_sizes.hpp"
 #include "train/training_step.hpp"
 
 namespace dino::train {
@@ -13,8 +15,13 @@ template <class T>
 std::unique_ptr<TrainingStep<T>> make_step(Space const& space, Communicator const& world,
                                            shard::Strategy const& strategy, Config const& config);
 
-/// Masks of a method that has them. \throws Error (usage)
-std::optional<MaskMaker> make_masks(Config const& config);
+/// Masks of global crops of `global_size` pixels, of a method that has masks. \throws Error (usage)
+std::optional<MaskMaker> make_masks(Config const& config, std::int64_t global_size);
+
+/// Masks of all sizes of global crops that steps may have, by size; empty: the method has none.
+using MaskMakers = std::map<std::int64_t, MaskMaker>;
+/// \throws Error (usage)
+MaskMakers make_masks(Config const& config);
 
 /// Bytes of arena and floating-point operations of matrix products that one step of one rank needs:
 /// a dry run with all images of drop path and the most masked patches.
@@ -25,10 +32,17 @@ struct StepCost {
 };
 /// \param images  of a micro-batch, at most
 template <class T>
+StepCost step_cost(Config const& config, config::CropSizes const& sizes, std::int64_t images,
+                   std::int64_t micro_batches);
+
+/// The same of all sizes that steps may have: bytes of those that take most, and operations on
+/// average over the steps.
+template <class T>
 StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches);
 
 /// A micro-batch of a dry run: extents without values, and the longest lists of masked patches.
-StepBatch dry_batch(Config const& config, ModelShape const& shape, std::int64_t images);
+StepBatch dry_batch(Config const& config, ModelShape const& shape, config::CropSizes const& sizes,
+                    std::int64_t images);
 
 /// What one rank computes and moves in one step: a dry run of a typical step, on the rank with most
 /// images, with the draws of drop path and masks of the run's first step.
@@ -37,10 +51,12 @@ struct StepWork {
   Traffic group;     ///< among the ranks that share one copy of the parameters
   Traffic replicas;  ///< among the ranks that hold the same part of other copies
   Traffic world;     ///< among all
+  /// Adds a share of another step's.
+  void add(StepWork const& other, double share);
 };
 /// \throws Error (usage) where the strategy does not fit the number of ranks
 template <class T>
-StepWork step_work(Config const& config, int ranks);
+StepWork step_work(Config const& config, config::CropSizes const& sizes, int ranks);
 /// The same of a step over these batches, whose pixels are not read.
 template <class T>
 StepWork step_work(Config const& config, int ranks, std::int64_t global_batch,

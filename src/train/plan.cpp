@@ -31,6 +31,25 @@ PlannedMemory memory_in(Config const& config, int ranks) {
   return memory;
 }
 
+template <class T>
+Plan plan_in(Config const& config, int ranks) {
+  Plan plan{.ranks = ranks,
+            .group_size = make_strategy(config, ranks).group_size,
+            .parameters = count_parameters(model_shape(config)),
+            .memory = memory_in<T>(config, ranks),
+            .work = {},
+            .of_sizes = {}};
+  auto const all = config::crop_sizes(config.crops);
+  for (auto const& sizes : all) {
+    auto const work = step_work<T>(config, sizes, ranks);
+    plan.work.add(work, sizes.share);
+    if (all.size() == 1) break;
+    auto const cost = step_cost<T>(config, sizes, plan.memory.images, plan.memory.micro_batches);
+    plan.of_sizes.push_back({sizes, cost.arena_bytes, work.matrix_flops});
+  }
+  return plan;
+}
+
 /// Members of a communicator: how many there are, and how many of them share a node.
 struct Members {
   int all = 1, on_node = 1;
@@ -83,12 +102,8 @@ PlannedMemory plan_memory(Config const& config, int ranks) {
 }
 
 Plan make_plan(Config const& config, int ranks) {
-  return {.ranks = ranks,
-          .group_size = make_strategy(config, ranks).group_size,
-          .parameters = count_parameters(model_shape(config)),
-          .memory = plan_memory(config, ranks),
-          .work = config.run.precision == "bf16" ? step_work<bfloat16>(config, ranks)
-                                                 : step_work<float>(config, ranks)};
+  return config.run.precision == "bf16" ? plan_in<bfloat16>(config, ranks)
+                                        : plan_in<float>(config, ranks);
 }
 
 std::optional<std::int64_t> planned_steps(Config const& config,

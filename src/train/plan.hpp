@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "config/config.hpp"
 #include "config/machine.hpp"
@@ -17,8 +18,9 @@ namespace dino::train {
 /// Of the rank with the largest share.
 struct PlannedMemory {
   shard::StoreBytes student, teacher;
-  shard::StoreBytes gram_teacher;     ///< of its own, where there is one
-  std::int64_t activation_bytes = 0;  ///< the arena: activations, logits and scratch
+  shard::StoreBytes gram_teacher;  ///< of its own, where there is one
+  std::int64_t activation_bytes =
+      0;                          ///< the arena, of the largest crops: activations, logits, scratch
   std::int64_t logits_bytes = 0;  ///< of these, matrices over prototypes: at most run.logits_mib
   std::int64_t images = 0;        ///< of a micro-batch, at most
   std::int64_t micro_batches = 1;
@@ -32,7 +34,14 @@ struct Plan {
   int group_size = 1;                              ///< ranks that share one copy
   std::map<std::string, std::int64_t> parameters;  ///< of the student: backbone, head, …
   PlannedMemory memory;
-  StepWork work;  ///< of a typical step
+  StepWork work;  ///< of a typical step, on average over the sizes of crops
+  /// Of the steps with each of several sizes of crops; empty: all steps have the same.
+  struct OfSizes {
+    config::CropSizes sizes;
+    std::int64_t activation_bytes = 0;
+    double matrix_flops = 0;
+  };
+  std::vector<OfSizes> of_sizes;
 };
 
 /// Parameters of a model by its parts: backbone, head, … Nothing is allocated.

@@ -15,7 +15,6 @@
 #include "base/log.hpp"
 #include "data/loader.hpp"
 #include "data/open_shards.hpp"
-#include "data/staging.hpp"
 #include "io/metrics.hpp"
 #include "train/checkpointing.hpp"
 #include "train/collapse.hpp"
@@ -27,6 +26,7 @@
 #include "train/run_directory.hpp"
 #include "train/slice.hpp"
 #include "train/stop.hpp"
+#include "train/training_data.hpp"
 
 namespace dino::train {
 namespace {
@@ -35,15 +35,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-io::FileLocking file_locking(Config const& config) {
-  return config.data.file_locking ? io::FileLocking::yes : io::FileLocking::no;
-}
-
-io::ShardSet open_training_shards(Communicator const& world, Config const& config) {
-  auto set = open_shards(world, config.data.shards, file_locking(config));
-  return config.data.staging.empty() ? set : stage_shards(world, set, config.data.staging);
 }
 
 /// Lengths of a run in steps.
@@ -99,10 +90,11 @@ class Run {
     if (step_) step_->poll();
   }};
   io::ShardSet shards_;
+  std::optional<io::ShardSet> mixed_in_;
   Extent extent_;
   BatchSlice slice_;
   std::int64_t depth_ = 0;  ///< blocks of the backbone
-  std::optional<MaskMaker> masks_;
+  MaskMakers masks_;        ///< by size of the global crops
   RopeAugmentation rope_;
   std::unique_ptr<TrainingStep<T>> step_;
   Arena arena_;
@@ -117,6 +109,8 @@ class Run {
   CollapseMonitor collapse_;
   TeacherEvaluation<T> evaluation_;
   std::int64_t faults_ = 0, faults_in_row_ = 0;  ///< steps that were skipped
+  std::int64_t global_size_ = 0;                 ///< of this step's global crops, pixels
+  bool mixed_batch_ = false;                     ///< this step's is of the second data set
 };
 
 /// The directory is locked before anything else is done. Collective.
@@ -132,6 +126,7 @@ Run<T>::Run(Communicator const& world, Config const& config)
       config_(config),
       directory_(open_directory(world, config)),
       shards_(open_training_shards(world, config)),
+      mixed_in_(open_mixed_in_shards(world, config)),
       extent_(run_extent(config, shards_.size())),
       slice_(rank_slice(world, config.data.batch_size, config.run.micro_batch)),
       depth_(model_shape(config).backbone.depth),
@@ -155,16 +150,11 @@ void Run<T>::resume() {
     progress_ = *found;
     saved_step_ = progress_.step;
     if (chief()) log::info("going on from step {} of {}", progress_.step, extent_.steps);
-    if (chief() && progress_.dataset_size != shards_.size()) {
-      log::warning(
-          "the data set had {} images and has {} now: the order of samples differs from here",
-          progress_.dataset_size, shards_.size());
-    }
   } else {
     start_anew();
   }
   take_gram_teacher();
-  progress_.dataset_size = shards_.size();
+  note_data(progress_, config_, shards_, mixed_in_, found && chief());
   open_metrics(found ? progress_.step + 1 : progress_.step);
   if (found) return;
   evaluate(Moment::before_training);
@@ -226,11 +216,14 @@ void Run<T>::start_from_weights() {
 
 template <class T>
 void Run<T>::start_loader() {
-  loader_.emplace(shards_, Loader::Options{.data = config_.data,
-                                           .crops = config_.crops,
-                                           .seed = config_.run.seed,
-                                           .slice = slice_,
-                                           .first_step = progress_.step});
+  loader_.emplace(shards_,
+                  Loader::Options{.data = config_.data,
+                                  .crops = config_.crops,
+                                  .seed = config_.run.seed,
+                                  .slice = slice_,
+                                  .first_step = progress_.step,
+                                  .patch_size = config_.student.patch_size},
+                  mixed_in_);
 }
 
 /// The next micro-batch with its drop-path factors and masks; its crops go back to the loader when
@@ -259,7 +252,10 @@ StepBatch Run<T>::next_batch() {
         drop_path_factors(student.drop_path_rate, depth_, crops.global.count + crops.local.count,
                           config_.run.seed, crops.positions);
   }
-  if (masks_) batch->masks = masks_->masks(progress_.step, first, crops.images);
+  global_size_ = crops.global.size;
+  mixed_batch_ = crops.mixed_in;
+  if (auto const maker = masks_.find(crops.global.size); maker != masks_.end())
+    batch->masks = maker->second.masks(progress_.step, first, crops.images);
   if (rope_.any()) batch->rope = rope_.draws(config_.run.seed, progress_.step, depth_);
   return {crop_views(*batch, depth_, config_.data.batch_size), batch};
 }
@@ -325,6 +321,9 @@ void Run<T>::record(StepSettings const& settings, StepResult const& result) {
     values.insert({{"dino_local_loss_weight", settings.dino_local_weight},
                    {"gram_loss_weight", config_.gram.use_loss ? settings.gram_weight : 0.0}});
   }
+  if (!config_.crops.pairs.global_size.empty())
+    values["global_size"] = static_cast<double>(global_size_);
+  if (mixed_in_) values["mixed_in"] = mixed_batch_ ? 1.0 : 0.0;
   metrics_->append_step(progress_.step, values);
 }
 
@@ -370,6 +369,9 @@ ExitCode Run<T>::operator()() {
   if (chief()) {
     log::info("{} images, {} steps of {} images on {} ranks, started in {:.2f} s", shards_.size(),
               extent_.steps, config_.data.batch_size, world_.size(), seconds_since(begin_));
+    if (mixed_in_)
+      log::info("{} images of data.mix in a share {} of the steps", mixed_in_->size(),
+                config_.data.mix.share);
   }
   if (!finished() && !at_stop()) start_loader();
   bool stop = false;

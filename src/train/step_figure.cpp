@@ -25,7 +25,8 @@ std::vector<float> noise(std::int64_t count) {
 }
 
 /// Crops of noise for one micro-batch, as the loader would give them.
-CropBatch noise_batch(config::Crops const& crops, std::int64_t images) {
+CropBatch noise_batch(config::CropSizes const& sizes, std::int64_t local_count,
+                      std::int64_t images) {
   auto const group = [&](std::int64_t size, std::int64_t count) {
     return CropGroup{
         .size = size, .count = count, .pixels = noise(count * images * 3 * size * size)};
@@ -33,9 +34,9 @@ CropBatch noise_batch(config::Crops const& crops, std::int64_t images) {
   CropBatch batch{.images = images,
                   .first_position = 0,
                   .positions = std::vector<std::int64_t>(static_cast<std::size_t>(images)),
-                  .global = group(crops.global_size, 2),
-                  .local = group(crops.local_size, crops.local_count)};
-  if (auto const size = crops.gram_teacher_crops_size) batch.gram = group(*size, 2);
+                  .global = group(sizes.global, 2),
+                  .local = group(sizes.local, local_count)};
+  if (sizes.gram) batch.gram = group(*sizes.gram, 2);
   std::iota(batch.positions.begin(), batch.positions.end(), 0);
   return batch;
 }
@@ -49,8 +50,10 @@ std::int64_t count_parameters(ModelShape const& shape) {
 }
 
 /// A micro-batch of noise with drop path and masks.
-HostBatch host_batch(Config const& config, ModelShape const& shape, std::int64_t images) {
-  HostBatch batch{.crops = noise_batch(config.crops, images), .drop_path = {}, .masks = {}};
+HostBatch host_batch(Config const& config, config::CropSizes const& sizes, ModelShape const& shape,
+                     std::int64_t images) {
+  HostBatch batch{
+      .crops = noise_batch(sizes, config.crops.local_count, images), .drop_path = {}, .masks = {}};
   if (config.student.drop_path_rate > 0) {
     SubsetDropPath const drop{.rate = config.student.drop_path_rate,
                               .depth = shape.backbone.depth,
@@ -60,7 +63,7 @@ HostBatch host_batch(Config const& config, ModelShape const& shape, std::int64_t
   }
   if (auto const rope = rope_augmentation(config); rope.any())
     batch.rope = rope.draws(0, 0, shape.backbone.depth);
-  if (auto const masks = make_masks(config)) batch.masks = masks->masks(0, 0, images);
+  if (auto const masks = make_masks(config, sizes.global)) batch.masks = masks->masks(0, 0, images);
   return batch;
 }
 
@@ -72,7 +75,8 @@ StepFigure measure(Communicator const& world, Config const& config, std::int64_t
   auto const micro_batches =
       rank_slice(world, config.data.batch_size, config.run.micro_batch).micro_batches;
   auto const global_batch = images * micro_batches * world.size();
-  auto const cost = step_cost<T>(config, images, micro_batches);
+  auto const sizes = config::crop_sizes(config.crops).front();
+  auto const cost = step_cost<T>(config, sizes, images, micro_batches);
   std::unique_ptr<TrainingStep<T>> step;
   Space const space = Host{.between = [&] {
     if (step) step->poll();
@@ -80,7 +84,7 @@ StepFigure measure(Communicator const& world, Config const& config, std::int64_t
   step = make_step<T>(space, world, make_strategy(config, world.size()), config);
   step->initialize(0);
   Arena arena(space, cost.arena_bytes);
-  auto const batch = host_batch(config, shape, images);
+  auto const batch = host_batch(config, sizes, shape, images);
   auto settings = settings_at(config, 0, 1, 2);
   settings.lr = 1e-5;
   StepFigure figure{.steps = steps, .seconds = std::numeric_limits<double>::infinity()};

@@ -33,8 +33,9 @@ std::vector<float> drop_path_draws(Config const& config, std::int64_t depth, Sha
 
 /// The images of the first step's batch: extents without pixels, with the draws of the run.
 StepBatch typical_batch(Config const& config, ModelShape const& shape,
-                        std::optional<MaskMaker> const& masks, Share images) {
-  auto batch = dry_batch(config, shape, images.size());
+                        config::CropSizes const& sizes, std::optional<MaskMaker> const& masks,
+                        Share images) {
+  auto batch = dry_batch(config, shape, sizes, images.size());
   auto const draws = std::make_shared<Draws>();
   auto& views = batch.views;
   views.first = images.begin;
@@ -50,7 +51,21 @@ StepBatch typical_batch(Config const& config, ModelShape const& shape,
   return batch;
 }
 
+void add_share(Traffic& sum, Traffic const& other, double share) {
+  sum.gathered += share * other.gathered;
+  sum.scattered += share * other.scattered;
+  sum.summed += share * other.summed;
+  sum.broadcast += share * other.broadcast;
+}
+
 }  // namespace
+
+void StepWork::add(StepWork const& other, double share) {
+  matrix_flops += share * other.matrix_flops;
+  add_share(group, other.group, share);
+  add_share(replicas, other.replicas, share);
+  add_share(world, other.world, share);
+}
 
 template <class T>
 StepWork step_work(Config const& config, int ranks, std::int64_t global_batch,
@@ -71,9 +86,9 @@ StepWork step_work(Config const& config, int ranks, std::int64_t global_batch,
 }
 
 template <class T>
-StepWork step_work(Config const& config, int ranks) {
+StepWork step_work(Config const& config, config::CropSizes const& sizes, int ranks) {
   auto const shape = model_shape(config);
-  auto const masks = make_masks(config);
+  auto const masks = make_masks(config, sizes.global);
   auto const batch = config.data.batch_size;
   auto const parts = micro_batches(ranks, batch, config.run.micro_batch);
   // The last rank is among those with most images.
@@ -81,14 +96,14 @@ StepWork step_work(Config const& config, int ranks) {
   std::int64_t part = 0;
   auto const next = [&] {
     auto const within = share_of(share.size(), part++, parts);
-    return typical_batch(config, shape, masks,
+    return typical_batch(config, shape, sizes, masks,
                          {share.begin + within.begin, share.begin + within.end});
   };
   return step_work<T>(config, ranks, batch, {.micro_batches = parts, .next = next});
 }
 
-template StepWork step_work<float>(Config const&, int);
-template StepWork step_work<bfloat16>(Config const&, int);
+template StepWork step_work<float>(Config const&, config::CropSizes const&, int);
+template StepWork step_work<bfloat16>(Config const&, config::CropSizes const&, int);
 template StepWork step_work<float>(Config const&, int, std::int64_t, StepBatchSource const&);
 template StepWork step_work<bfloat16>(Config const&, int, std::int64_t, StepBatchSource const&);
 

@@ -56,7 +56,8 @@ void expect_equal(shard::StoreBytes const& planned, shard::StoreBytes const& rea
 }
 
 /// Crops of zeros with drop path and masks, as the loader would give them.
-StepBatch batch_of(Config const& config, std::int64_t images, std::int64_t first) {
+StepBatch batch_of(Config const& config, config::CropSizes const& sizes, std::int64_t images,
+                   std::int64_t first) {
   auto const owned = std::make_shared<HostBatch>();
   auto& crops = owned->crops;
   crops.images = images;
@@ -66,9 +67,9 @@ StepBatch batch_of(Config const& config, std::int64_t images, std::int64_t first
         size, count,
         std::vector<float>(static_cast<std::size_t>(count * images * 3 * size * size), 0.5F)};
   };
-  crops.global = group(config.crops.global_size, 2);
-  crops.local = group(config.crops.local_size, config.crops.local_count);
-  if (auto const size = config.crops.gram_teacher_crops_size) crops.gram = group(*size, 2);
+  crops.global = group(sizes.global, 2);
+  crops.local = group(sizes.local, config.crops.local_count);
+  if (sizes.gram) crops.gram = group(*sizes.gram, 2);
   auto const depth = *config.student.depth;
   if (config.student.drop_path_rate > 0) {
     owned->drop_path = SubsetDropPath{.rate = config.student.drop_path_rate,
@@ -79,7 +80,8 @@ StepBatch batch_of(Config const& config, std::int64_t images, std::int64_t first
   }
   if (auto const rope = rope_augmentation(config); rope.any())
     owned->rope = rope.draws(0, 0, depth);
-  if (auto const masks = make_masks(config)) owned->masks = masks->masks(0, first, images);
+  if (auto const masks = make_masks(config, sizes.global))
+    owned->masks = masks->masks(0, first, images);
   return {crop_views(*owned, depth, config.data.batch_size), owned};
 }
 
@@ -98,7 +100,8 @@ Traffic operator-(Traffic a, Traffic const& b) {
   return a;
 }
 
-Run run_step(Communicator const& world, Config const& config, std::int64_t bytes) {
+Run run_step(Communicator const& world, Config const& config, std::int64_t bytes,
+             config::CropSizes const& sizes) {
   Space const space = Host{};
   Run out{make_step<float>(space, world, make_strategy(config, world.size()), config)};
   out.step->initialize(1);
@@ -109,13 +112,17 @@ Run run_step(Communicator const& world, Config const& config, std::int64_t bytes
   std::int64_t m = 0;
   auto const next = [&] {
     auto const part = share_of(slice.end - slice.begin, m++, slice.micro_batches);
-    return batch_of(config, part.size(), slice.begin + part.begin);
+    return batch_of(config, sizes, part.size(), slice.begin + part.begin);
   };
   out.step->accumulate(arena, {.micro_batches = slice.micro_batches, .next = next}, {});
   out.step->finish({}, 0);
   out.world = world.traffic() - before;
   out.arena_bytes = world.max(arena.high_water());
   return out;
+}
+
+Run run_step(Communicator const& world, Config const& config, std::int64_t bytes) {
+  return run_step(world, config, bytes, config::crop_sizes(config.crops).front());
 }
 
 TEST(Plan, BytesAreThoseOfARunOnAnyRanks) {
@@ -126,19 +133,20 @@ TEST(Plan, BytesAreThoseOfARunOnAnyRanks) {
       auto const config = small(method, strategy);
 
       auto const plan = plan_memory(config, world.size());
-      auto const run = run_step(world, config, plan.activation_bytes);
+      auto const run = run_step(world, config, plan.memory.activation_bytes);
 
       expect_equal(plan.student, run.step->student().store.bytes());
       expect_equal(plan.teacher, run.step->teacher().store.bytes());
-      if (method == "dinov3") expect_equal(plan.gram_teacher, run.step->gram_teacher()->bytes());
+      if (method == "dinov3")
+        expect_equal(plan.memory.gram_teacher, run.step->gram_teacher()->bytes());
       // The plan allows for the most masked patches, a run draws fewer.
       auto const used = static_cast<double>(run.arena_bytes);
-      EXPECT_LE(used, static_cast<double>(plan.activation_bytes));
-      EXPECT_GE(used, 0.85 * static_cast<double>(plan.activation_bytes));
+      EXPECT_LE(used, static_cast<double>(plan.memory.activation_bytes));
+      EXPECT_GE(used, 0.85 * static_cast<double>(plan.memory.activation_bytes));
       if (world.rank() == 0) {
         std::printf("%s %-9s on %d ranks: arena %.0f of %lld planned bytes\n", method.c_str(),
                     strategy.c_str(), world.size(), used,
-                    static_cast<long long>(plan.activation_bytes));
+                    static_cast<long long>(plan.memory.activation_bytes));
       }
     }
   }
@@ -202,7 +210,7 @@ TEST(Plan, ProductsOfGramOfTheBatchGrowWithTheRanks) {
   config.ibot.mask_ratio = {0.5, 0.5};
   auto const flops = [&](int ranks) {
     config.data.batch_size = 2 * ranks;
-    return step_work<float>(config, ranks).matrix_flops;
+    return make_plan(config, ranks).work.matrix_flops;
   };
   auto const one = flops(1), two = flops(2), five = flops(5);
 
@@ -216,12 +224,74 @@ TEST(Plan, OperationsAreThoseOfTheBranchesThatStay) {
   config.data.batch_size = 64;
   config.run.micro_batch.reset();
   config.student.drop_path_rate = 0;
-  auto const all = step_work<float>(config, 1).matrix_flops;
+  auto const all = make_plan(config, 1).work.matrix_flops;
   config.student.drop_path_rate = 0.5;
-  auto const half = step_work<float>(config, 1).matrix_flops;
+  auto const half = make_plan(config, 1).work.matrix_flops;
 
   EXPECT_LT(half, 0.8 * all);
   EXPECT_GT(half, 0.4 * all);
+}
+
+/// DINOv3 with Gram crops in three sizes, of which the second takes most memory.
+Config with_pairs() {
+  auto config = small("dinov3", "full");
+  config.student.drop_path_uniform = true;
+  config.gram.use_loss = true;
+  config.gram.it_load_ema_teacher = 0;
+  config.crops.pairs = {.global_size = {32, 48, 32},
+                        .local_size = {16, 24, 40},
+                        .gram_teacher_crops_size = {48, 64, 32},
+                        .ratio = {0.5, 0.2, 0.3}};
+  config.validate();
+  return config;
+}
+
+TEST(Plan, BytesAreEnoughForCropsOfAllSizesAndThoseOfTheLargest) {
+  auto const world = Communicator::world();
+  auto const config = with_pairs();
+  auto const plan = make_plan(config, world.size());
+  auto const all = config::crop_sizes(config.crops);
+  ASSERT_EQ(plan.of_sizes.size(), all.size());
+  double flops = 0;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    auto const& of_sizes = plan.of_sizes[i];
+    auto const run = run_step(world, config, plan.memory.activation_bytes, all[i]);
+
+    EXPECT_EQ(of_sizes.sizes, all[i]);
+    auto const used = static_cast<double>(run.arena_bytes);
+    EXPECT_LE(used, static_cast<double>(of_sizes.activation_bytes));
+    EXPECT_GE(used, 0.85 * static_cast<double>(of_sizes.activation_bytes));
+    EXPECT_EQ(of_sizes.activation_bytes == plan.memory.activation_bytes, i == 1);
+    EXPECT_LE(of_sizes.activation_bytes, plan.memory.activation_bytes);
+    expect_equal(plan.memory.gram_teacher, run.step->gram_teacher()->bytes());
+    flops += all[i].share * of_sizes.matrix_flops;
+    if (world.rank() == 0) {
+      std::printf("%d + %d on %d ranks: arena %.0f of %lld planned bytes\n",
+                  static_cast<int>(all[i].global), static_cast<int>(all[i].local), world.size(),
+                  used, static_cast<long long>(of_sizes.activation_bytes));
+    }
+  }
+  EXPECT_DOUBLE_EQ(plan.work.matrix_flops, flops);
+}
+
+// Masks are drawn on the grid of the step's crops.
+TEST(Plan, StepsOfASizeCostWhatARunOfThatSizeAloneDoes) {
+  auto const config = with_pairs();
+  for (auto const& sizes : config::crop_sizes(config.crops)) {
+    auto alone = config;
+    alone.crops.pairs = {};
+    alone.crops.global_size = sizes.global;
+    alone.crops.local_size = sizes.local;
+    alone.crops.gram_teacher_crops_size = sizes.gram;
+
+    auto const cost = step_cost<float>(config, sizes, 2, 2),
+               cost_alone = step_cost<float>(alone, 2, 2);
+
+    EXPECT_EQ(cost.arena_bytes, cost_alone.arena_bytes);
+    EXPECT_EQ(cost.matrix_flops, cost_alone.matrix_flops);
+    EXPECT_EQ(make_masks(config).at(sizes.global).most_masked(6),
+              make_masks(alone, sizes.global)->most_masked(6));
+  }
 }
 
 TEST(Plan, LogitsOverManyPrototypesStayBelowTheirLimit) {

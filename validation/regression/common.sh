@@ -119,5 +119,13 @@ v3="method=dinov3 student.ffn=swiglu student.registers=1 student.layer_scale=0.5
  student.rope_rescale=2 student.untie_global_and_local_cls_norm=true ibot.out_dim=48 ibot.hidden_dim=64
  ibot.bottleneck_dim=32 optim.lr_scaling=four_sqrt_1024 optim.layerwise_decay=0.9 schedules.lr.peak=5e-3
  schedules.lr.end=1e-4 schedules.lr.warmup_epochs=1"
-gram="gram.use_loss=true gram.it_load_ema_teacher=3 gram.rep_update=true gram.update_frequency=4 gram.it_first_update=8
- crops.gram_teacher_crops_size=48 gram.loss_weight_schedule.peak=2 gram.loss_weight_schedule.warmup_epochs=2"
+gram_teacher="gram.use_loss=true gram.it_load_ema_teacher=3 gram.rep_update=true gram.update_frequency=4
+ gram.it_first_update=8 gram.loss_weight_schedule.peak=2 gram.loss_weight_schedule.warmup_epochs=2"
+gram="$gram_teacher crops.gram_teacher_crops_size=48"
+# The same with crops of three sizes, a second data set, and colours that crops share.
+mixed() {
+  "$tool" shards "$scratch/curated" 31 2 || fail "cannot make shards"
+  mixed="$gram_teacher crops.pairs.global_size=[32,48,24] crops.pairs.local_size=[16,24,16]
+ crops.pairs.gram_teacher_crops_size=[48,48,32] crops.pairs.ratio=[0.4,0.3,0.3] crops.share_color_jitter=true
+ data.mix.shards=$scratch/curated data.mix.share=0.4"
+}

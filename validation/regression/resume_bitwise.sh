@@ -31,3 +31,7 @@ check dinov2 2 $v2
 check dinov2_centering 3 $v2 dino.centering=centering ibot.centering=centering run.micro_batch=2 run.precision=bf16
 check dinov3 2 $v3 $gram
 check dinov3_batch 3 $v3 $gram gram.img_level=false gram.tokens_used=unmasked run.micro_batch=2 run.precision=bf16
+mixed
+check dinov3_mixed 2 $v3 $mixed
+check dinov3_windows 3 $v3 $mixed crops.pairs.gram_teacher_crops_size=[] crops.localcrops_subset_of_globalcrops=true \
+  run.micro_batch=2

@@ -43,3 +43,10 @@ check four_ranks_hybrid 4 shard.strategy=hybrid shard.group_size=2
 method dinov3 $v3 $gram
 check three_ranks 3
 check accumulation 2 run.micro_batch=2
+
+mixed
+method dinov3_mixed $v3 $mixed
+says "31 images of data.mix in a share 0.4 of the steps"
+check one_rank 1
+check three_ranks 3
+check accumulation 2 run.micro_batch=2

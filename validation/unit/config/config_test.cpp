@@ -135,6 +135,9 @@ Config unusual() {
   config.student.rope_shift = config.student.rope_jitter = config.student.rope_rescale = 2;
   config.koleo.group_size = 16;
   config.crops.gram_teacher_crops_size = 448;
+  config.data.mix.share = 0.3;
+  config.crops.pairs = {{64, 96}, {32, 48}, {96, 128}, {1.0 / 3, 2.0 / 3}};
+  config.crops.share_color_jitter = config.crops.localcrops_subset_of_globalcrops = true;
   config.gram.it_load_ema_teacher = 7;
   config.gram.max_updates = 3;
   auto& s = config.schedules;
@@ -164,6 +167,9 @@ TEST(Config, IsWrittenAndReadBackExactly) {
   EXPECT_FALSE(back.dino.norm_last_layer);
   EXPECT_EQ(back.optim.lr, config.optim.lr);
   EXPECT_EQ(back.eval.knn_k, config.eval.knn_k);
+  EXPECT_EQ(back.data.mix.share, 0.3);
+  EXPECT_EQ(back.crops.pairs.global_size, config.crops.pairs.global_size);
+  EXPECT_EQ(back.crops.pairs.ratio, config.crops.pairs.ratio);
   EXPECT_EQ(back.schedules.momentum.end, 2e-7);
   EXPECT_EQ(back.gram.loss_weight_schedule.cosine_epochs, 0);
   EXPECT_NE(text.find("lr = 123456789.0\n"), std::string::npos) << text;

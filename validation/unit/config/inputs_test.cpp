@@ -90,6 +90,26 @@ TEST(Inputs, HoldThePublishedArgumentsOfDinov2) {
   EXPECT_EQ(g14.koleo.group_size, 12);
 }
 
+// Source: method.md 8.3.
+TEST(Inputs, HoldThePublishedArgumentsOfTheHighResolutionStage) {
+  Config const config = load("dinov3_vit7b16_high_res_adapt");
+
+  EXPECT_EQ(config.data.batch_size, 2048);
+  EXPECT_EQ(config.run.epochs * *config.run.epoch_length, 30000);
+  auto const& pairs = config.crops.pairs;
+  EXPECT_EQ(pairs.global_size, (std::vector<std::int64_t>{512, 768, 768, 768, 768}));
+  EXPECT_EQ(pairs.local_size, (std::vector<std::int64_t>{112, 112, 168, 224, 336}));
+  EXPECT_EQ(pairs.gram_teacher_crops_size,
+            (std::vector<std::int64_t>{768, 1152, 1152, 1152, 1152}));
+  EXPECT_EQ(pairs.ratio, (std::vector<double>{0.3, 0.3, 0.3, 0.05, 0.05}));
+  EXPECT_EQ(config.gram.loss_weight, 1.5);
+  EXPECT_FALSE(config.gram.rep_update);
+  EXPECT_EQ(config.koleo.group_size, 16);
+  EXPECT_EQ(config.optim.freeze_last_layer_epochs, 0);
+  auto second = load("dinov3_vit7b16_gram_anchor");
+  EXPECT_EQ(to_toml(Config{.student = config.student}), to_toml(Config{.student = second.student}));
+}
+
 // Source: method.md 8.1, the rows of the released models.
 TEST(Inputs, HoldTheReleasedArguments) {
   Config const s16 = load("dinov1_vits16"), s8 = load("dinov1_vits8"), b16 = load("dinov1_vitb16"),

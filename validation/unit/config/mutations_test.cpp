@@ -36,9 +36,10 @@ std::string mutated(std::string text, std::uint64_t seed) {
 }
 
 Config example() {
-  return parse_config("", "x",
-                      std::vector<std::string>{"run.steps=3", "data.shards=a\tb",
-                                               "eval.knn_k=[1, 2]", "optim.lr=1e-3"});
+  return parse_config(
+      "", "x",
+      std::vector<std::string>{"run.steps=3", "data.shards=a\tb", "eval.knn_k=[1, 2]",
+                               "optim.lr=1e-3", "crops.pairs.ratio=[0.5, 1]"});
 }
 
 enum class Outcome { accepted, refused };

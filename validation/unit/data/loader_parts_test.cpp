@@ -13,7 +13,7 @@ TEST(MicroBatch, SharesOutASliceWithoutGaps) {
 
   std::vector<std::int64_t> positions;
   for (std::int64_t part = 0; part < 3; ++part) {
-    auto const batch = micro_batch_at(order, slice, 10, 4, part);
+    auto const batch = micro_batch_at(order, slice, 10, 4, 4, part);
     for (std::size_t i = 0; i < batch.positions.size(); ++i) {
       EXPECT_EQ(batch.indices[i], order.index(4, batch.positions[i] - 40));
       positions.push_back(batch.positions[i]);
