@@ -43,7 +43,10 @@ void print_bytes(train::Plan const& plan) {
   row("teacher, float32 masters", plan.teacher.parameters);
   if (plan.gram_teacher.parameters > 0)
     row("Gram teacher, float32 masters", plan.gram_teacher.parameters);
-  row("gathered units", plan.student.working + plan.teacher.working + plan.gram_teacher.working);
+  if (plan.frozen_teacher.parameters > 0)
+    row("frozen teacher, float32 masters", plan.frozen_teacher.parameters);
+  row("gathered units", plan.student.working + plan.teacher.working + plan.gram_teacher.working +
+                            plan.frozen_teacher.working);
   row("activations and scratch", plan.activation_bytes - plan.logits_bytes);
   row("logits over prototypes", plan.logits_bytes);
   row("peak", plan.total_bytes());

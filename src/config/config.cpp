@@ -66,6 +66,9 @@ std::string expected(std::array<double, N> const&) {
 std::string expected(std::vector<std::int64_t> const&) {
   return "an array of integers";
 }
+std::string expected(std::vector<std::string> const&) {
+  return "an array of strings";
+}
 template <class T>
 std::string expected(std::optional<T> const&) {
   return expected(T{});
@@ -139,10 +142,11 @@ bool read(toml::node const& node, std::array<double, N>& values) {
   }
   return true;
 }
-bool read(toml::node const& node, std::vector<std::int64_t>& values) {
+template <class T>
+bool read(toml::node const& node, std::vector<T>& values) {
   auto const* array = node.as_array();
   if (array == nullptr) return false;
-  values.assign(array->size(), 0);
+  values.assign(array->size(), T{});
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (!read((*array)[i], values[i])) return false;
   }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "config/distill.hpp"
 #include "config/losses.hpp"
 
 namespace dino {
@@ -314,6 +315,7 @@ struct Config {
   config::Ibot ibot;
   config::Koleo koleo;
   config::Gram gram;
+  config::Distill distill;
   config::Optim optim;
   config::Schedules schedules;
   config::Shard shard;
@@ -332,6 +334,7 @@ struct Config {
     section("koleo", koleo);
     section("gram", gram);
     section("gram.loss_weight_schedule", gram.loss_weight_schedule);
+    section("distill", distill);
     section("optim", optim);
     section("schedules.lr", schedules.lr);
     section("schedules.weight_decay", schedules.weight_decay);

@@ -47,6 +47,7 @@ std::string toml_text(std::array<double, N> const& values) {
 inline std::string toml_text(std::vector<std::int64_t> const& values) {
   return toml_text(std::span<std::int64_t const>(values));
 }
+std::string toml_text(std::vector<std::string> const& values);
 template <class T>
 std::string toml_text(std::optional<T> const& value) {
   return value ? toml_text(*value) : std::string();

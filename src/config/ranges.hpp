@@ -70,6 +70,8 @@ inline std::int64_t multiple_below(std::int64_t value, std::int64_t unit) {
 void validate_student(Student const& student, std::string_view method);
 /// The Gram loss, its teacher and its teacher's crops.
 void validate_gram(Config const& config);
+/// The frozen teacher and its students.
+void validate_distill(Config const& config);
 /// All schedules of the form start, peak, end.
 void validate_schedules(Config const& config);
 

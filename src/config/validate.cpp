@@ -194,6 +194,7 @@ void Config::validate() const {
   config::validate_ibot(ibot);
   config::validate_koleo(koleo, data.batch_size);
   config::validate_gram(*this);
+  config::validate_distill(*this);
   config::validate_schedules(*this);
   config::validate_optim(optim);
   config::validate_shard(shard);

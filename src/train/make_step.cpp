@@ -2,7 +2,9 @@
 #include "train/make_step.hpp"
 
 #include <algorithm>
+#include <utility>
 
+#include "base/error.hpp"
 #include "train/dinov2_step.hpp"
 #include "train/step.hpp"
 
@@ -108,15 +110,21 @@ StepBatch dry_batch(Config const& config, ModelShape const& shape, std::int64_t 
 
 template <class T>
 std::unique_ptr<TrainingStep<T>> make_step(Space const& space, Communicator const& world,
-                                           shard::Strategy const& strategy, Config const& config) {
+                                           shard::Strategy const& strategy, Config const& config,
+                                           std::optional<TeacherSource> const& teacher) {
+  require(teacher.has_value() == !config.distill.teacher.empty(), ExitCode::bug,
+          "the frozen teacher '{}' was not looked for", config.distill.teacher);
   auto const shape = model_shape(config);
   std::unique_ptr<TrainingStep<T>> step;
   if (config.method == "dinov1") {
     step =
         std::make_unique<DinoStep<T>>(space, world, strategy, shape, config.dino.center_momentum);
   } else {
+    std::unique_ptr<FrozenTeacher<T>> frozen;
+    Spread const spread{world, strategy};
+    if (teacher) frozen = std::make_unique<FrozenTeacher<T>>(space, spread, spread, *teacher);
     step = std::make_unique<DinoV2Step<T>>(space, world, strategy, shape, v2_rules(config, shape),
-                                           v2_objective(config));
+                                           v2_objective(config), std::move(frozen));
   }
   step->limit_logits(config.run.logits_mib << 20);
   return step;
@@ -139,11 +147,12 @@ std::optional<MaskMaker> make_masks(Config const& config) {
 }
 
 template <class T>
-StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches) {
+StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches,
+                   std::optional<TeacherSource> const& teacher) {
   Tally tally;
   Space const dry = Dry{&tally};
   auto const shape = model_shape(config);
-  auto const step = make_step<T>(dry, Communicator::self(), shard::Strategy{}, config);
+  auto const step = make_step<T>(dry, Communicator::self(), shard::Strategy{}, config, teacher);
   Arena arena(dry, Arena::no_limit);
   step->begin(std::max<std::int64_t>(config.data.batch_size, 1));
   step->accumulate(
@@ -156,10 +165,14 @@ StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro
 }
 
 template std::unique_ptr<TrainingStep<float>> make_step(Space const&, Communicator const&,
-                                                        shard::Strategy const&, Config const&);
+                                                        shard::Strategy const&, Config const&,
+                                                        std::optional<TeacherSource> const&);
 template std::unique_ptr<TrainingStep<bfloat16>> make_step(Space const&, Communicator const&,
-                                                           shard::Strategy const&, Config const&);
-template StepCost step_cost<float>(Config const&, std::int64_t, std::int64_t);
-template StepCost step_cost<bfloat16>(Config const&, std::int64_t, std::int64_t);
+                                                           shard::Strategy const&, Config const&,
+                                                           std::optional<TeacherSource> const&);
+template StepCost step_cost<float>(Config const&, std::int64_t, std::int64_t,
+                                   std::optional<TeacherSource> const&);
+template StepCost step_cost<bfloat16>(Config const&, std::int64_t, std::int64_t,
+                                      std::optional<TeacherSource> const&);
 
 }  // namespace dino::train

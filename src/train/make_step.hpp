@@ -4,14 +4,17 @@
 #include <memory>
 
 #include "config/config.hpp"
+#include "train/teacher_source.hpp"
 #include "train/training_step.hpp"
 
 namespace dino::train {
 
 /// The step of the method that a configuration names.
+/// \param teacher  frozen, of the same configuration (find_teacher); its weights are to be loaded
 template <class T>
 std::unique_ptr<TrainingStep<T>> make_step(Space const& space, Communicator const& world,
-                                           shard::Strategy const& strategy, Config const& config);
+                                           shard::Strategy const& strategy, Config const& config,
+                                           std::optional<TeacherSource> const& teacher = {});
 
 /// Masks of a method that has them. \throws Error (usage)
 std::optional<MaskMaker> make_masks(Config const& config);
@@ -25,6 +28,7 @@ struct StepCost {
 };
 /// \param images  of a micro-batch, at most
 template <class T>
-StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches);
+StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches,
+                   std::optional<TeacherSource> const& teacher = {});
 
 }  // namespace dino::train

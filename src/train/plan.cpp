@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/plan.hpp"
 
+#include "train/frozen_teacher.hpp"
 #include "train/make_step.hpp"
 #include "train/slice.hpp"
 
@@ -9,6 +10,13 @@ namespace {
 
 std::int64_t bytes_of(shard::StoreBytes const& bytes) {
   return bytes.parameters + bytes.gradients + bytes.optimizer + bytes.working;
+}
+
+shard::StoreBytes sum_of(shard::StoreBytes const& a, shard::StoreBytes const& b) {
+  return {.parameters = a.parameters + b.parameters,
+          .gradients = a.gradients + b.gradients,
+          .optimizer = a.optimizer + b.optimizer,
+          .working = a.working + b.working};
 }
 
 /// Values of all units, padding included.
@@ -20,19 +28,31 @@ double padded_size(shard::ParameterStore<T> const& store) {
   return size;
 }
 
+/// Values that are gathered for one pass of the model that makes the targets, and of a Gram
+/// teacher. Prototypes count as often as passes, though they are gathered once.
+template <class T>
+double teacher_size(TrainingStep<T>& step) {
+  double size = 0;
+  if (auto* const frozen = step.frozen_teacher()) {
+    for (auto* const store : frozen->stores()) size += padded_size(*store);
+  } else {
+    size = padded_size(step.teacher().store);
+  }
+  auto const* const gram = step.gram_teacher();
+  return size + (gram == nullptr ? 0.0 : padded_size(*gram));
+}
+
 /// Bytes that move between ranks in one step. A unit is gathered for each teacher's pass, and for
 /// the student's forward and backward unless it stays; its gradient is reduced in float32.
 template <class T>
 void add_traffic(Plan& plan, TrainingStep<T>& step, shard::Strategy const& strategy) {
   auto const size = padded_size(step.student().store);
-  auto const* const gram = step.gram_teacher();
-  auto const gram_size = gram == nullptr ? 0.0 : padded_size(*gram);
   auto const group = static_cast<double>(strategy.group_size);
   auto const away = (group - 1) / group;  // what the other ranks of the group hold
   auto const passes = static_cast<double>(plan.micro_batches);
   auto const student = strategy.reshard_after_forward ? 2 * passes : 1;
   plan.gather_bytes =
-      away * static_cast<double>(sizeof(T)) * (size * (student + passes) + gram_size * passes);
+      away * static_cast<double>(sizeof(T)) * (size * student + teacher_size(step) * passes);
   plan.reduce_bytes = away * size * 4 * passes;
   auto const replicas = static_cast<double>(plan.ranks) / group;
   plan.reduce_bytes += 2 * (replicas - 1) / replicas * size / group * 4;
@@ -42,15 +62,21 @@ template <class T>
 Plan plan_in(Config const& config, int ranks) {
   auto const strategy = make_strategy(config, ranks);
   Tally tally;
-  auto const step = make_step<T>(Dry{&tally}, Communicator::imaginary(ranks), strategy, config);
+  auto const teacher = find_teacher(Communicator::self(), config);
+  auto const step =
+      make_step<T>(Dry{&tally}, Communicator::imaginary(ranks), strategy, config, teacher);
   Plan plan{.ranks = ranks,
             .parameters = count_parameters(model_shape(config)),
             .student = step->student().store.bytes(),
             .teacher = step->teacher().store.bytes()};
   if (auto const* const gram = step->gram_teacher()) plan.gram_teacher = gram->bytes();
+  if (auto* const frozen = step->frozen_teacher()) {
+    for (auto const* const store : frozen->stores())
+      plan.frozen_teacher = sum_of(plan.frozen_teacher, store->bytes());
+  }
   plan.images = largest_micro_batch(ranks, config.data.batch_size, config.run.micro_batch);
   plan.micro_batches = micro_batches(ranks, config.data.batch_size, config.run.micro_batch);
-  auto const cost = step_cost<T>(config, plan.images, plan.micro_batches);
+  auto const cost = step_cost<T>(config, plan.images, plan.micro_batches, teacher);
   plan.activation_bytes = cost.arena_bytes;
   plan.logits_bytes = cost.logits_bytes;
   plan.matrix_flops = cost.matrix_flops;
@@ -70,7 +96,8 @@ std::map<std::string, std::int64_t> count_parameters(ModelShape const& shape) {
 }
 
 std::int64_t Plan::total_bytes() const {
-  return bytes_of(student) + bytes_of(teacher) + bytes_of(gram_teacher) + activation_bytes;
+  return bytes_of(student) + bytes_of(teacher) + bytes_of(gram_teacher) + bytes_of(frozen_teacher) +
+         activation_bytes;
 }
 
 Plan make_plan(Config const& config, int ranks) {

@@ -17,6 +17,7 @@ struct Plan {
   std::map<std::string, std::int64_t> parameters;  ///< of the student: backbone, head, …
   shard::StoreBytes student, teacher;
   shard::StoreBytes gram_teacher;     ///< of its own, where there is one
+  shard::StoreBytes frozen_teacher;   ///< where there is one
   std::int64_t activation_bytes = 0;  ///< the arena: activations, logits and scratch
   std::int64_t logits_bytes = 0;  ///< of these, matrices over prototypes: at most run.logits_mib
   std::int64_t images = 0;        ///< of a micro-batch
@@ -31,6 +32,7 @@ struct Plan {
 /// Parameters of a model by its parts: backbone, head, … Nothing is allocated.
 std::map<std::string, std::int64_t> count_parameters(ModelShape const& shape);
 
+/// A frozen teacher is described by its checkpoint, or by a TOML file in place of it.
 /// \throws Error (usage) where the strategy does not fit the number of ranks
 Plan make_plan(Config const& config, int ranks);
 

@@ -21,6 +21,7 @@
 #include "train/checkpointing.hpp"
 #include "train/collapse.hpp"
 #include "train/drop_path.hpp"
+#include "train/frozen_teacher.hpp"
 #include "train/initial_weights.hpp"
 #include "train/make_step.hpp"
 #include "train/progress.hpp"
@@ -100,6 +101,7 @@ class Run {
   std::int64_t depth_ = 0;  ///< blocks of the backbone
   std::optional<MaskMaker> masks_;
   RopeAugmentation rope_;
+  std::optional<TeacherSource> teacher_;  ///< frozen
   std::unique_ptr<TrainingStep<T>> step_;
   Arena arena_;
   Progress progress_;
@@ -132,11 +134,12 @@ Run<T>::Run(Communicator const& world, Config const& config)
       depth_(model_shape(config).backbone.depth),
       masks_(make_masks(config)),
       rope_(rope_augmentation(config)),
-      step_(make_step<T>(space_, world, make_strategy(config, world.size()), config)),
+      teacher_(find_teacher(world, config)),
+      step_(make_step<T>(space_, world, make_strategy(config, world.size()), config, teacher_)),
       arena_(space_, step_cost<T>(config,
                                   largest_micro_batch(world.size(), config.data.batch_size,
                                                       config.run.micro_batch),
-                                  slice_.micro_batches)
+                                  slice_.micro_batches, teacher_)
                          .arena_bytes),
       collapse_(config.dino.out_dim) {
   stop_.emplace(chief() ? config.run.dir : std::string(), config.run.time_budget);
@@ -144,6 +147,11 @@ Run<T>::Run(Communicator const& world, Config const& config)
 
 template <class T>
 void Run<T>::resume() {
+  if (auto* const frozen = step_->frozen_teacher()) {
+    frozen->load();
+    if (chief())
+      log::info("the frozen teacher is that of '{}', step {}", teacher_->path, teacher_->step);
+  }
   auto const found = load_newest_checkpoint(*step_, config_);
   if (found) {
     progress_ = *found;

@@ -19,6 +19,9 @@
 
 namespace dino::train {
 
+template <class T>
+class FrozenTeacher;
+
 /// Crops of one micro-batch of this rank, crop-major, in the space's memory.
 struct CropViews {
   std::int64_t images = 0;
@@ -125,9 +128,11 @@ class TrainingStep {
 
   /// The backbone of a Gram teacher of its own; null: there is none.
   virtual shard::ParameterStore<T>* gram_teacher() { return nullptr; }
+  /// The model that makes the targets in place of `teacher`; null: `teacher` does.
+  virtual FrozenTeacher<T>* frozen_teacher() { return nullptr; }
 
   DinoModel<T>& student() { return student_; }
-  DinoModel<T>& teacher() { return teacher_; }
+  DinoModel<T>& teacher() { return teacher_; }  ///< EMA of the student
   optim::AdamW<T>& optimizer() { return optimizer_; }
   Communicator const& world() const { return world_; }
   StepTimes const& times() const { return times_; }

@@ -4,7 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "train/drop_path.hpp"
+#include "train/frozen_teacher.hpp"
 #include "train/make_step.hpp"
 #include "train/slice.hpp"
 
@@ -58,11 +61,12 @@ StepBatch batch_of(Config const& config, std::int64_t images, std::int64_t first
   crops.global = group(config.crops.global_size, 2);
   crops.local = group(config.crops.local_size, config.crops.local_count);
   auto const depth = *config.student.depth;
-  owned->drop_path = SubsetDropPath{.rate = config.student.drop_path_rate,
-                                    .depth = depth,
-                                    .local_crops = config.crops.local_count,
-                                    .global_batch = config.data.batch_size}
-                         .factors(0, first, images);
+  if (config.student.drop_path_rate > 0)
+    owned->drop_path = SubsetDropPath{.rate = config.student.drop_path_rate,
+                                      .depth = depth,
+                                      .local_crops = config.crops.local_count,
+                                      .global_batch = config.data.batch_size}
+                           .factors(0, first, images);
   if (auto const masks = make_masks(config)) owned->masks = masks->masks(0, first, images);
   return {crop_views(*owned, depth, config.data.batch_size), owned};
 }
@@ -75,8 +79,10 @@ struct Run {
 
 Run run_step(Communicator const& world, Config const& config, std::int64_t bytes) {
   Space const space = Host{};
-  Run out{make_step<float>(space, world, make_strategy(config, world.size()), config)};
+  Run out{make_step<float>(space, world, make_strategy(config, world.size()), config,
+                           find_teacher(world, config))};
   out.step->initialize(1);
+  if (auto* const frozen = out.step->frozen_teacher()) frozen->initialize(1);
   Arena arena(space, bytes);
   auto const slice = rank_slice(world, config.data.batch_size, config.run.micro_batch);
   out.step->begin(config.data.batch_size);
@@ -113,6 +119,41 @@ TEST(Plan, BytesAreThoseOfARunOnAnyRanks) {
                     static_cast<long long>(plan.activation_bytes));
       }
     }
+  }
+}
+
+/// A larger model, whose configuration stands in for its checkpoint.
+void distill(Communicator const& world, Config& config) {
+  auto teacher = config;
+  teacher.student.embed_dim = 96;
+  teacher.student.depth = 4;
+  teacher.dino.hidden_dim = teacher.ibot.hidden_dim = 128;
+  teacher.ibot.bottleneck_dim = 48;
+  config.student.drop_path_rate = 0;
+  config.distill.teacher = "teacher.toml";
+  on_rank_zero(world, [&] { std::ofstream(config.distill.teacher) << to_toml(teacher); });
+}
+
+TEST(Plan, CountsAFrozenTeacher) {
+  auto const world = Communicator::world();
+  for (std::string const strategy : {"full", "replicate"}) {
+    SCOPED_TRACE(strategy);
+    auto config = small("dinov3", strategy);
+    auto const alone = make_plan(config, world.size());
+    distill(world, config);
+
+    auto const plan = make_plan(config, world.size());
+    auto const run = run_step(world, config, plan.activation_bytes);
+
+    auto const stores = run.step->frozen_teacher()->stores();
+    auto const passes = stores[0]->bytes(), prototypes = stores[1]->bytes();
+    expect_equal(plan.frozen_teacher, {.parameters = passes.parameters + prototypes.parameters,
+                                       .working = passes.working + prototypes.working});
+    EXPECT_GT(plan.frozen_teacher.parameters, plan.teacher.parameters);
+    EXPECT_GT(plan.matrix_flops, alone.matrix_flops);
+    EXPECT_LE(run.arena_bytes, plan.activation_bytes);
+    EXPECT_GE(static_cast<double>(run.arena_bytes),
+              0.85 * static_cast<double>(plan.activation_bytes));
   }
 }
 

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace dino::config {
+
+/// A frozen teacher, and the students that learn from it (dinov2, dinov3). Source: method.md 3.10.
+struct Distill {
+  std::string teacher;
+  std::vector<std::string> students;
+  std::vector<std::int64_t> ranks;
+  void visit(auto&& field) {
+    field("teacher", teacher,
+          "checkpoint whose teacher makes the targets, frozen, with heads of its own; empty: the "
+          "student's EMA makes them");
+    field("students", students,
+          "TOML files of students that learn at once, each laid over this one; paths are relative "
+          "to it; empty: this file is the student");
+    field("ranks", ranks, "consecutive ranks of each of distill.students, >= 1");
+  }
+};
+
+}  // namespace dino::config

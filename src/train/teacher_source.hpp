@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "comm/communicator.hpp"
+#include "config/config.hpp"
+#include "train/dino_model.hpp"
+
+namespace dino::train {
+
+/// A model that is to be a frozen teacher, as its file describes it.
+struct TeacherSource {
+  std::string path;
+  std::string group;           ///< of the checkpoint: "teacher", or "student" where there is none
+  ModelShape shape;            ///< of the backbone and the heads that the student has too
+  std::int64_t step = 0;       ///< of its training
+  std::int64_t checksum = -1;  ///< of its weights; -1: there are none, it is for dry runs
+};
+
+/// What distill.teacher names; nothing where it is empty. A TOML file in place of a checkpoint
+/// gives the sizes alone. Collective. \throws Error (usage) where teacher and student do not fit
+/// each other, (input) where the file cannot be read
+std::optional<TeacherSource> find_teacher(Communicator const& world, Config const& config);
+
+}  // namespace dino::train
