@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <numeric>
 #include <string>
 
 #include "app/command.hpp"
@@ -74,10 +75,10 @@ void print_time(train::Plan const& plan, PlanOptions const& options, Config cons
              step * static_cast<double>(steps) * nodes / 3600);
 }
 
-ExitCode print_plan(Communicator const& world, PlanOptions const& options) {
-  auto const config = options.config.load(world);
-  if (world.rank() != 0) return ExitCode::finished;
-  auto const plan = train::make_plan(config, options.ranks);
+/// \param all_ranks  of all students; 0: there is one
+void print_student(Config const& config, int ranks, int all_ranks, PlanOptions const& options) {
+  auto const plan = train::make_plan(config, ranks, all_ranks);
+  if (all_ranks > 0) fmt::print("\nstudent {}\n", config.run.dir);
   fmt::print("{} on {} ranks: {} micro-batches of {} images each, {}\nparameters of the student\n",
              config.method, plan.ranks, plan.micro_batches, plan.images, config.run.precision);
   for (auto const& [module, count] : plan.parameters)
@@ -87,6 +88,18 @@ ExitCode print_plan(Communicator const& world, PlanOptions const& options) {
              flops_text(plan.matrix_flops), "gathered from other ranks",
              bytes_text(plan.gather_bytes), "gradients sent", bytes_text(plan.reduce_bytes));
   print_time(plan, options, config);
+}
+
+ExitCode print_plan(Communicator const& world, PlanOptions const& options) {
+  auto const set = options.config.load_students(world);
+  if (world.rank() != 0) return ExitCode::finished;
+  if (set.ranks.empty()) {
+    print_student(set.students.front(), options.ranks, 0, options);
+    return ExitCode::finished;
+  }
+  auto const all = std::accumulate(set.ranks.begin(), set.ranks.end(), std::int64_t{0});
+  for (std::size_t i = 0; i < set.students.size(); ++i)
+    print_student(set.students[i], static_cast<int>(set.ranks[i]), static_cast<int>(all), options);
   return ExitCode::finished;
 }
 
@@ -95,7 +108,9 @@ ExitCode print_plan(Communicator const& world, PlanOptions const& options) {
 void declare_plan(CLI::App& command, Action& action) {
   auto const options = std::make_shared<PlanOptions>();
   options->config.declare(command);
-  command.add_option("--ranks", options->ranks, "ranks of the planned run")
+  command
+      .add_option("--ranks", options->ranks,
+                  "ranks of the planned run; distill.ranks says it for several students")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command.add_option("--ranks-per-node", options->ranks_per_node, "for node-hours")

@@ -290,8 +290,8 @@ std::string nearest_key(std::string_view wrong, std::span<std::string const> kno
 }  // namespace config
 
 Config parse_config(std::string const& text, std::string const& origin,
-                    std::span<std::string const> overrides) {
-  Config config;
+                    std::span<std::string const> overrides, Config const& base) {
+  Config config = base;
   try {
     config::assign_section(config, {}, toml::parse(text, origin), origin);
   } catch (toml::parse_error const& error) {
@@ -302,7 +302,8 @@ Config parse_config(std::string const& text, std::string const& origin,
   return config;
 }
 
-Config load_config(std::string const& path, std::span<std::string const> overrides) {
+Config load_config(std::string const& path, std::span<std::string const> overrides,
+                   Config const& base) {
   errno = 0;
   std::ifstream file(path, std::ios::binary);
   require(file.is_open(), ExitCode::usage,
@@ -320,7 +321,7 @@ Config load_config(std::string const& path, std::span<std::string const> overrid
   require(!file.bad(), ExitCode::usage,
           "{}. Give the path of a TOML file, such as those in inputs/",
           system_error_text("read the configuration", path, errno));
-  return parse_config(text, path, overrides);
+  return parse_config(text, path, overrides, base);
 }
 
 }  // namespace dino

@@ -352,12 +352,14 @@ struct Config {
 };
 
 /// Reads a TOML file and applies overrides such as "optim.lr=1e-3" (the value in TOML, strings may
-/// lack quotes). \throws Error (usage) naming file, line and key; unknown keys name the nearest one
-Config load_config(std::string const& path, std::span<std::string const> overrides);
+/// lack quotes). `base`: values of keys that are not set. \throws Error (usage) naming file, line
+/// and key; unknown keys name the nearest one
+Config load_config(std::string const& path, std::span<std::string const> overrides,
+                   Config const& base = {});
 
 /// The same from TOML text; `origin` stands for the file in messages.
 Config parse_config(std::string const& text, std::string const& origin,
-                    std::span<std::string const> overrides);
+                    std::span<std::string const> overrides, Config const& base = {});
 
 /// The resolved configuration as TOML that load_config reads to the same values.
 std::string to_toml(Config const& config);

@@ -22,6 +22,7 @@ void validate_students(Distill const& distill) {
 }  // namespace
 
 void validate_distill(Config const& config) {
+  at_least("distill.micro_batch", config.distill.micro_batch, 1, "16");
   validate_students(config.distill);
   if (config.distill.teacher.empty()) return;
   auto const teacher = toml_text(config.distill.teacher);

@@ -288,9 +288,11 @@ void save_checkpoint(TrainingStep<T>& step, Config const& config, Progress const
 }
 
 template <class T>
-std::optional<Progress> load_newest_checkpoint(TrainingStep<T>& step, Config const& config) {
+std::optional<Progress> load_newest_checkpoint(TrainingStep<T>& step, Config const& config,
+                                               std::optional<std::int64_t> at_most) {
   auto const& world = step.world();
-  auto const steps = shared_checkpoint_list(world, config.run.dir);
+  auto steps = shared_checkpoint_list(world, config.run.dir);
+  if (at_most) std::erase_if(steps, [&](auto const number) { return number > *at_most; });
   std::string last_fault;
   for (auto const number : steps) {
     auto const path = io::checkpoint_path(config.run.dir, number);
@@ -329,8 +331,10 @@ Config checkpoint_config(std::string const& path) {
 
 template void save_checkpoint(TrainingStep<float>&, Config const&, Progress const&);
 template void save_checkpoint(TrainingStep<bfloat16>&, Config const&, Progress const&);
-template std::optional<Progress> load_newest_checkpoint(TrainingStep<float>&, Config const&);
-template std::optional<Progress> load_newest_checkpoint(TrainingStep<bfloat16>&, Config const&);
+template std::optional<Progress> load_newest_checkpoint(TrainingStep<float>&, Config const&,
+                                                        std::optional<std::int64_t>);
+template std::optional<Progress> load_newest_checkpoint(TrainingStep<bfloat16>&, Config const&,
+                                                        std::optional<std::int64_t>);
 template void load_model(shard::ParameterStore<float>&, std::string const&, std::string const&);
 template void load_model(shard::ParameterStore<bfloat16>&, std::string const&, std::string const&);
 

@@ -34,6 +34,8 @@ DinoV2Step<T>::DinoV2Step(Space const& space, Communicator const& world,
       ibot_center_(space, ibot_prototypes(shape), objective.center_momentum),
       statistics_(space, shape.head.out_dim),
       frozen_(std::move(frozen)) {
+  if (frozen_ && frozen_->source().shared)
+    exchange_.emplace(frozen_->source().shared->ranks, world);
   if (objective.gram) gram_.emplace(space, groups_, strategy, shape.backbone, *objective.gram);
 }
 
@@ -48,9 +50,11 @@ void DinoV2Step<T>::accumulate(Arena& arena, StepBatchSource const& source,
   for (auto& part : work) {
     part.batch = source.next();
     prepare(arena, part);
+    if (exchange_) continue;
     Stopwatch const watch(times_.teacher);
     teacher_pass(arena, part);
   }
+  if (exchange_) share_targets(arena, source, work);
   auto losses = head_losses(arena, work, settings);
   if (needs_all_features(work)) run_ahead(arena, work, settings);
   for (std::size_t m = 0; m < work.size(); ++m)
@@ -74,7 +78,7 @@ void DinoV2Step<T>::prepare(Arena& arena, Work& work) {
       work.masks =
           to_space(space_, arena, masks.masks).template reshaped<2>({work.globals(), patches});
   }
-  if (with_gram()) {
+  if (with_gram() && work.of_student) {
     auto const& segment = layout.segments().front();
     work.patches = gram_->patches(arena, {segment.grid_height, segment.grid_width}, work.globals(),
                                   with_ibot() ? views.masks : nullptr);

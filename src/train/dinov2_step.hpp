@@ -15,6 +15,7 @@
 #include "train/frozen_teacher.hpp"
 #include "train/gram_term.hpp"
 #include "train/prototype_loss.hpp"
+#include "train/row_exchange.hpp"
 #include "train/training_step.hpp"
 
 namespace dino::train {
@@ -83,6 +84,7 @@ class DinoV2Step : public TrainingStep<T> {
   /// A micro-batch on its way through the step.
   struct Work {
     StepBatch batch;
+    bool of_student = true;             ///< false: the teacher alone passes over it
     std::int64_t masked = 0;            ///< M
     View<std::int32_t const, 1> rows;   ///< class tokens of global crops, then masked patches
     View<float const, 1> mask_weights;  ///< [M]
@@ -120,6 +122,9 @@ class DinoV2Step : public TrainingStep<T> {
   std::int64_t dim() const { return student_.backbone.shape().embed_dim; }
   void prepare(Arena& arena, Work& work);
   void teacher_pass(Arena& arena, Work& work);
+  void share_targets(Arena& arena, StepBatchSource const& source, std::vector<Work>& work);
+  void exchange_rows(Arena& arena, std::vector<Work> const& passes, std::vector<Work>& work,
+                     Tokens tokens);
   HeadLosses head_losses(Arena& arena, std::vector<Work> const& work, StepSettings const& settings);
   TokenLoss<T> class_tokens(Arena& arena, StepSettings const& settings);
   TokenLoss<T> patch_tokens(Arena& arena, std::vector<Work> const& work,
@@ -166,6 +171,7 @@ class DinoV2Step : public TrainingStep<T> {
   SoftmaxCentering dino_center_, ibot_center_;
   TargetStatistics statistics_;
   std::unique_ptr<FrozenTeacher<T>> frozen_;
+  std::optional<RowExchange> exchange_;  ///< where students share its passes
   std::optional<GramTerm<T>> gram_;
   double dino_local_weight_ = 1, gram_weight_ = 0;  ///< of this step
   Observer observer_;

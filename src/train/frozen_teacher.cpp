@@ -26,6 +26,12 @@ Units units_of(ModelShape const& shape) {
   return units;
 }
 
+Spread spread_of_passes(Spread const& student, TeacherSource const& source) {
+  if (!source.shared) return student;
+  auto const& all = source.shared->ranks;
+  return {all, {.group_size = all.size(), .prefetch = student.strategy.prefetch}};
+}
+
 shard::ShardGroups groups_of(Spread const& spread) {
   return shard::ShardGroups::make(spread.ranks, spread.strategy.group_size);
 }
@@ -33,11 +39,11 @@ shard::ShardGroups groups_of(Spread const& spread) {
 }  // namespace
 
 template <class T>
-FrozenTeacher<T>::FrozenTeacher(Space const& space, Spread const& all, Spread const& student,
-                                TeacherSource source)
-    : all_(all.ranks),
+FrozenTeacher<T>::FrozenTeacher(Space const& space, Spread const& student, TeacherSource source)
+    : all_(spread_of_passes(student, source).ranks),
       source_(std::move(source)),
-      store_(space, groups_of(all), all.strategy, units_of(source_.shape).passes,
+      store_(space, groups_of(spread_of_passes(student, source_)),
+             spread_of_passes(student, source_).strategy, units_of(source_.shape).passes,
              shard::Role::teacher),
       prototypes_(space, groups_of(student), student.strategy, units_of(source_.shape).prototypes,
                   shard::Role::teacher),

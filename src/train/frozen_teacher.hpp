@@ -26,9 +26,9 @@ class FrozenTeacher {
  public:
   using Store = shard::ParameterStore<T>;
 
-  /// \param all      ranks that share its passes: backbone and MLPs of the heads
-  /// \param student  ranks of the student, for the prototypes
-  FrozenTeacher(Space const& space, Spread const& all, Spread const& student, TeacherSource source);
+  /// \param student  ranks of the student, for the prototypes; backbone and MLPs of the heads are
+  /// spread over all ranks where students share the passes, else alike
+  FrozenTeacher(Space const& space, Spread const& student, TeacherSource source);
   FrozenTeacher(FrozenTeacher const&) = delete;
   FrozenTeacher& operator=(FrozenTeacher const&) = delete;
 
@@ -39,7 +39,6 @@ class FrozenTeacher {
   void initialize(std::uint64_t seed);
 
   TeacherSource const& source() const { return source_; }
-  Communicator const& ranks() const { return all_; }
   Vit<T>& backbone() { return backbone_; }
   DinoHead<T>& head() { return head_; }
   /// Of masked patches: its own, or the DINO head.

@@ -100,6 +100,8 @@ StepBatch dry_batch(Config const& config, ModelShape const& shape, std::int64_t 
     masks->masks.resize(static_cast<std::size_t>(2 * images * side * side));
     masks->indices.resize(most);
     masks->weights.resize(most);
+    masks->counts.resize(static_cast<std::size_t>(2 * images));
+    if (images > 0) masks->counts.front() = static_cast<std::int64_t>(most);
     views.masks = masks.get();
     batch.keeper = masks;
   }
@@ -122,7 +124,7 @@ std::unique_ptr<TrainingStep<T>> make_step(Space const& space, Communicator cons
   } else {
     std::unique_ptr<FrozenTeacher<T>> frozen;
     Spread const spread{world, strategy};
-    if (teacher) frozen = std::make_unique<FrozenTeacher<T>>(space, spread, spread, *teacher);
+    if (teacher) frozen = std::make_unique<FrozenTeacher<T>>(space, spread, *teacher);
     step = std::make_unique<DinoV2Step<T>>(space, world, strategy, shape, v2_rules(config, shape),
                                            v2_objective(config), std::move(frozen));
   }
@@ -152,13 +154,18 @@ StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro
   Tally tally;
   Space const dry = Dry{&tally};
   auto const shape = model_shape(config);
-  auto const step = make_step<T>(dry, Communicator::self(), shard::Strategy{}, config, teacher);
+  auto alone = teacher;
+  StepBatchSource source{.micro_batches = micro_batches,
+                         .next = [&] { return dry_batch(config, shape, images); }};
+  if (alone && alone->shared) {
+    alone->shared->ranks = Communicator::self();
+    source.teacher_micro_batches = alone->shared->micro_batches;
+    source.next_of_teacher = [&] { return dry_batch(config, shape, alone->shared->images); };
+  }
+  auto const step = make_step<T>(dry, Communicator::self(), shard::Strategy{}, config, alone);
   Arena arena(dry, Arena::no_limit);
   step->begin(std::max<std::int64_t>(config.data.batch_size, 1));
-  step->accumulate(
-      arena,
-      {.micro_batches = micro_batches, .next = [&] { return dry_batch(config, shape, images); }},
-      {});
+  step->accumulate(arena, source, {});
   return {.arena_bytes = arena.high_water(),
           .logits_bytes = step->logits_bytes(),
           .matrix_flops = tally.matrix_flops};

@@ -28,18 +28,31 @@ double padded_size(shard::ParameterStore<T> const& store) {
   return size;
 }
 
-/// Values that are gathered for one pass of the model that makes the targets, and of a Gram
-/// teacher. Prototypes count as often as passes, though they are gathered once.
+/// Bytes of values in T that lie spread over a group and are gathered so many times.
 template <class T>
-double teacher_size(TrainingStep<T>& step) {
-  double size = 0;
+double gathered(double values, int group, double times) {
+  auto const ranks = static_cast<double>(group);
+  return (ranks - 1) / ranks * values * static_cast<double>(sizeof(T)) * times;
+}
+
+/// Bytes that the teachers' passes gather. Prototypes are gathered once a step.
+template <class T>
+double teacher_traffic(Plan const& plan, TrainingStep<T>& step, shard::Strategy const& strategy) {
+  auto const passes = static_cast<double>(plan.micro_batches);
+  auto const group = strategy.group_size;
+  double bytes = 0;
   if (auto* const frozen = step.frozen_teacher()) {
-    for (auto* const store : frozen->stores()) size += padded_size(*store);
+    auto const& shared = frozen->source().shared;
+    auto const [model, prototypes] = frozen->stores();
+    bytes = gathered<T>(padded_size(*prototypes), group, 1) +
+            (shared ? gathered<T>(padded_size(*model), shared->ranks.size(),
+                                  static_cast<double>(shared->micro_batches))
+                    : gathered<T>(padded_size(*model), group, passes));
   } else {
-    size = padded_size(step.teacher().store);
+    bytes = gathered<T>(padded_size(step.teacher().store), group, passes);
   }
   auto const* const gram = step.gram_teacher();
-  return size + (gram == nullptr ? 0.0 : padded_size(*gram));
+  return bytes + (gram == nullptr ? 0.0 : gathered<T>(padded_size(*gram), group, passes));
 }
 
 /// Bytes that move between ranks in one step. A unit is gathered for each teacher's pass, and for
@@ -48,21 +61,21 @@ template <class T>
 void add_traffic(Plan& plan, TrainingStep<T>& step, shard::Strategy const& strategy) {
   auto const size = padded_size(step.student().store);
   auto const group = static_cast<double>(strategy.group_size);
-  auto const away = (group - 1) / group;  // what the other ranks of the group hold
   auto const passes = static_cast<double>(plan.micro_batches);
   auto const student = strategy.reshard_after_forward ? 2 * passes : 1;
   plan.gather_bytes =
-      away * static_cast<double>(sizeof(T)) * (size * student + teacher_size(step) * passes);
-  plan.reduce_bytes = away * size * 4 * passes;
+      gathered<T>(size, strategy.group_size, student) + teacher_traffic(plan, step, strategy);
+  plan.reduce_bytes = (group - 1) / group * size * 4 * passes;
   auto const replicas = static_cast<double>(plan.ranks) / group;
   plan.reduce_bytes += 2 * (replicas - 1) / replicas * size / group * 4;
 }
 
 template <class T>
-Plan plan_in(Config const& config, int ranks) {
+Plan plan_in(Config const& config, int ranks, int all_ranks) {
   auto const strategy = make_strategy(config, ranks);
   Tally tally;
-  auto const teacher = find_teacher(Communicator::self(), config);
+  auto teacher = find_teacher(Communicator::self(), config);
+  if (all_ranks > 0) teacher->shared = shared_passes(config, Communicator::imaginary(all_ranks));
   auto const step =
       make_step<T>(Dry{&tally}, Communicator::imaginary(ranks), strategy, config, teacher);
   Plan plan{.ranks = ranks,
@@ -100,9 +113,9 @@ std::int64_t Plan::total_bytes() const {
          activation_bytes;
 }
 
-Plan make_plan(Config const& config, int ranks) {
-  return config.run.precision == "bf16" ? plan_in<bfloat16>(config, ranks)
-                                        : plan_in<float>(config, ranks);
+Plan make_plan(Config const& config, int ranks, int all_ranks) {
+  return config.run.precision == "bf16" ? plan_in<bfloat16>(config, ranks, all_ranks)
+                                        : plan_in<float>(config, ranks, all_ranks);
 }
 
 }  // namespace dino::train

@@ -33,7 +33,8 @@ struct Plan {
 std::map<std::string, std::int64_t> count_parameters(ModelShape const& shape);
 
 /// A frozen teacher is described by its checkpoint, or by a TOML file in place of it.
+/// \param all_ranks  of all students that share a frozen teacher; 0: there is one student
 /// \throws Error (usage) where the strategy does not fit the number of ranks
-Plan make_plan(Config const& config, int ranks);
+Plan make_plan(Config const& config, int ranks, int all_ranks = 0);
 
 }  // namespace dino::train

@@ -20,6 +20,7 @@
 #include "io/metrics.hpp"
 #include "train/checkpointing.hpp"
 #include "train/collapse.hpp"
+#include "train/common_checkpoint.hpp"
 #include "train/drop_path.hpp"
 #include "train/frozen_teacher.hpp"
 #include "train/initial_weights.hpp"
@@ -28,6 +29,7 @@
 #include "train/run_directory.hpp"
 #include "train/slice.hpp"
 #include "train/stop.hpp"
+#include "train/teacher_feed.hpp"
 
 namespace dino::train {
 namespace {
@@ -66,7 +68,8 @@ Extent run_extent(Config const& config, std::int64_t images) {
 template <class T>
 class Run {
  public:
-  Run(Communicator const& world, Config const& config);
+  /// \param students  the ranks of all students, where there are several
+  Run(Communicator const& world, Config const& config, std::optional<Communicator> students);
   ExitCode operator()();
 
  private:
@@ -90,6 +93,7 @@ class Run {
 
   Clock::time_point begin_ = Clock::now();
   Communicator world_;
+  std::optional<Communicator> students_;
   Config config_;
   std::optional<RunDirectory> directory_;
   Space space_ = Host{.between = [this] {
@@ -106,6 +110,7 @@ class Run {
   Arena arena_;
   Progress progress_;
   std::optional<Loader> loader_;
+  std::optional<TeacherFeed> teacher_feed_;
   std::optional<io::MetricsWriter> metrics_;
   std::optional<StopWatcher> stop_;
   std::optional<std::string> stop_reason_;
@@ -123,9 +128,18 @@ std::optional<RunDirectory> open_directory(Communicator const& world, Config con
   return directory;
 }
 
+/// The frozen teacher, whose passes the ranks of several students share.
+std::optional<TeacherSource> teacher_of(Communicator const& world, Config const& config,
+                                        std::optional<Communicator> const& students) {
+  auto source = find_teacher(world, config);
+  if (students) source->shared = shared_passes(config, *students);
+  return source;
+}
+
 template <class T>
-Run<T>::Run(Communicator const& world, Config const& config)
+Run<T>::Run(Communicator const& world, Config const& config, std::optional<Communicator> students)
     : world_(world),
+      students_(std::move(students)),
       config_(config),
       directory_(open_directory(world, config)),
       shards_(open_training_shards(world, config)),
@@ -134,7 +148,7 @@ Run<T>::Run(Communicator const& world, Config const& config)
       depth_(model_shape(config).backbone.depth),
       masks_(make_masks(config)),
       rope_(rope_augmentation(config)),
-      teacher_(find_teacher(world, config)),
+      teacher_(teacher_of(world, config, students_)),
       step_(make_step<T>(space_, world, make_strategy(config, world.size()), config, teacher_)),
       arena_(space_, step_cost<T>(config,
                                   largest_micro_batch(world.size(), config.data.batch_size,
@@ -152,7 +166,8 @@ void Run<T>::resume() {
     if (chief())
       log::info("the frozen teacher is that of '{}', step {}", teacher_->path, teacher_->step);
   }
-  auto const found = load_newest_checkpoint(*step_, config_);
+  auto const found = students_ ? load_common_checkpoint(*step_, config_, *students_)
+                               : load_newest_checkpoint(*step_, config_);
   if (found) {
     progress_ = *found;
     saved_step_ = progress_.step;
@@ -195,6 +210,7 @@ void Run<T>::start_loader() {
                                            .seed = config_.run.seed,
                                            .slice = slice_,
                                            .first_step = progress_.step});
+  if (students_) teacher_feed_.emplace(shards_, config_, *teacher_->shared, progress_.step);
 }
 
 /// The next micro-batch with its drop-path factors and masks; its crops go back to the loader when
@@ -231,11 +247,16 @@ StepBatch Run<T>::next_batch() {
 template <class T>
 StepResult Run<T>::one_step(StepSettings const& settings) {
   step_->begin(config_.data.batch_size);
-  step_->accumulate(
-      arena_, {.micro_batches = slice_.micro_batches, .next = [this] { return next_batch(); }},
-      settings);
+  StepBatchSource source{.micro_batches = slice_.micro_batches,
+                         .next = [this] { return next_batch(); }};
+  if (teacher_feed_) {
+    source.teacher_micro_batches = teacher_feed_->micro_batches();
+    source.next_of_teacher = [this] { return teacher_feed_->next(progress_.step); };
+  }
+  step_->accumulate(arena_, source, settings);
   stop_reason_ = stop_->reason(reserve_seconds());
-  auto result = step_->finish(settings, progress_.step, stop_reason_.has_value());
+  bool const stop = stop_reason_.has_value();
+  auto result = step_->finish(settings, progress_.step, students_ ? students_->any(stop) : stop);
   look_at_fault(result);
   return result;
 }
@@ -389,10 +410,20 @@ ExitCode Run<T>::operator()() {
 
 }  // namespace
 
-ExitCode train(Communicator const& world, Config const& config) {
+ExitCode train(Communicator const& world, StudentSet const& students) {
+  auto const part = students.part_of(world.rank(), world.size());
+  auto const& config = students.students[part];
   config.require_shards();
-  if (config.run.precision == "bf16") return Run<bfloat16>(world, config)();
-  return Run<float>(world, config)();
+  std::optional<Communicator> all;
+  auto ranks = world;
+  if (!students.ranks.empty()) {
+    all = world;
+    ranks = world.split(static_cast<int>(part));
+    if (ranks.rank() == 0)
+      log::info("student '{}' on {} of {} ranks", config.run.dir, ranks.size(), world.size());
+  }
+  if (config.run.precision == "bf16") return Run<bfloat16>(ranks, config, all)();
+  return Run<float>(ranks, config, all)();
 }
 
 }  // namespace dino::train

@@ -10,6 +10,7 @@
 
 #include "io/checkpoint.hpp"
 #include "train/checkpointing.hpp"
+#include "train/slice.hpp"
 
 namespace dino::train {
 namespace {
@@ -121,6 +122,14 @@ void check_crops(Config const& config, Config const& teacher, std::string const&
 }
 
 }  // namespace
+
+SharedPasses shared_passes(Config const& config, Communicator const& all) {
+  auto const batch = config.data.batch_size;
+  auto const micro = config.distill.micro_batch;
+  return {.ranks = all,
+          .images = largest_micro_batch(all.size(), batch, micro),
+          .micro_batches = micro_batches(all.size(), batch, micro)};
+}
 
 std::optional<TeacherSource> find_teacher(Communicator const& world, Config const& config) {
   auto const& path = config.distill.teacher;

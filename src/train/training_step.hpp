@@ -48,6 +48,10 @@ struct StepBatch {
 struct StepBatchSource {
   std::int64_t micro_batches = 1;  ///< the same number on all ranks
   std::function<StepBatch()> next;
+  /// Of a frozen teacher whose passes several students share: global crops and masks of this rank's
+  /// share of the global batch over all ranks.
+  std::int64_t teacher_micro_batches = 0;
+  std::function<StepBatch()> next_of_teacher = {};
 };
 
 /// Values of the schedules in one step. Source: method.md 6.4.

@@ -56,6 +56,21 @@ struct Case {
   double momentum = 0.9;
   int steps = 10;
   double lr = 2e-3;
+  Sizes student = student_sizes;
+};
+
+/// A slice of the global batch in micro-batches of at most `micro` images, as many on all ranks.
+struct Slice {
+  Share share;
+  std::int64_t parts;
+  Slice(Communicator const& ranks, std::int64_t micro)
+      : share(share_of(global_batch, ranks.rank(), ranks.size())),
+        parts(std::max<std::int64_t>(
+            1, ((global_batch + ranks.size() - 1) / ranks.size() + micro - 1) / micro)) {}
+  Share part(std::int64_t m) const {
+    auto const inner = share_of(share.size(), m, parts);
+    return {share.begin + inner.begin, share.begin + inner.end};
+  }
 };
 
 DinoV2Objective objective(Case const& c) {
@@ -122,16 +137,20 @@ struct Trainer {
   std::unique_ptr<DinoV2Step<float>> step;
   Arena arena{space, std::int64_t{64} << 20};
 
-  Trainer(Communicator const& ranks, shard::Strategy const& strategy, Case const& given)
-      : world(ranks), c(given) {
+  std::optional<SharedPasses> passes;
+
+  /// \param shared  how the teacher passes over the batch, where it does for several students
+  Trainer(Communicator const& ranks, shard::Strategy const& strategy, Case const& given,
+          std::optional<SharedPasses> shared = {})
+      : world(ranks), c(given), passes(std::move(shared)) {
     std::unique_ptr<FrozenTeacher<float>> frozen;
     if (c.frozen) {
       Spread const spread{world, strategy};
-      frozen = std::make_unique<FrozenTeacher<float>>(space, spread, spread,
-                                                      TeacherSource{.shape = *c.frozen});
+      frozen = std::make_unique<FrozenTeacher<float>>(
+          space, spread, TeacherSource{.shape = *c.frozen, .shared = passes});
       frozen->initialize(3);
     }
-    auto const shape = model_of(student_sizes);
+    auto const shape = model_of(c.student);
     optim::ParameterRules const rules{
         .layers = optim::LayerwiseDecay{.depth = shape.backbone.depth, .decay = 0.8},
         .clipping = optim::Clipping::module};
@@ -148,15 +167,19 @@ struct Trainer {
                                 .clip_grad = 0.3,
                                 .gram_weight = 0.5,
                                 .iteration = s};
-    auto const share = share_of(global_batch, world.rank(), world.size());
-    auto const parts = std::max<std::int64_t>(1, (world.max(share.size()) + micro - 1) / micro);
-    std::int64_t m = 0;
+    Slice const slice(world, micro);
+    std::int64_t m = 0, t = 0;
+    auto const batch = [&](Share images) { return make_batch(c, s, images.begin, images.size()); };
+    StepBatchSource source{.micro_batches = slice.parts,
+                           .next = [&] { return batch(slice.part(m++)); }};
+    if (passes) {
+      source.teacher_micro_batches = passes->micro_batches;
+      source.next_of_teacher = [&] {
+        return batch(Slice(passes->ranks, passes->images).part(t++));
+      };
+    }
     step->begin(global_batch);
-    auto const next = [&] {
-      auto const part = share_of(share.size(), m++, parts);
-      return make_batch(c, s, share.begin + part.begin, part.size());
-    };
-    step->accumulate(arena, {.micro_batches = parts, .next = next}, settings);
+    step->accumulate(arena, source, settings);
     auto result = step->finish(settings, s);
     EXPECT_FALSE(result.fault) << *result.fault;
     return result;
@@ -164,11 +187,19 @@ struct Trainer {
 };
 
 std::vector<double> losses(Communicator const& world, shard::Strategy const& strategy,
-                           std::int64_t micro, Case const& c) {
-  Trainer trainer(world, strategy, c);
+                           std::int64_t micro, Case const& c,
+                           std::optional<SharedPasses> shared = {}) {
+  Trainer trainer(world, strategy, c, std::move(shared));
   std::vector<double> out;
   for (int s = 0; s < c.steps; ++s) out.push_back(trainer.run(s, micro).loss);
   return out;
+}
+
+double worst_relative(std::vector<double> const& a, std::vector<double> const& b) {
+  double worst = 0;
+  for (std::size_t i = 0; i < b.size(); ++i)
+    worst = std::max(worst, std::abs(a[i] - b[i]) / std::abs(b[i]));
+  return worst;
 }
 
 TEST(Distill, LossesDoNotDependOnRanksAccumulationOrStrategy) {
@@ -183,9 +214,7 @@ TEST(Distill, LossesDoNotDependOnRanksAccumulationOrStrategy) {
         auto const got =
             losses(world, shard::Strategy::named(name, world.size(), group, 1), micro, c);
 
-        double worst = 0;
-        for (std::size_t i = 0; i < got.size(); ++i)
-          worst = std::max(worst, std::abs(got[i] - reference[i]) / std::abs(reference[i]));
+        auto const worst = worst_relative(got, reference);
         if (world.rank() == 0) {
           std::printf("%-9s %-9s on %d ranks, micro-batches of at most %d: %.2e\n", c.name,
                       name.c_str(), world.size(), static_cast<int>(micro), worst);
@@ -265,6 +294,39 @@ TEST(Distill, StudentComesCloserToTheTeacher) {
   auto const after = mean(56, 60);
 
   EXPECT_LT(after, 0.8 * before) << before << " to " << after;
+}
+
+// Students of several sizes on consecutive ranks: each learns as it does alone, whatever the others
+// do, from rows that other ranks computed, in micro-batches that are not its own.
+TEST(Distill, StudentsThatShareATeacherLearnAsAlone) {
+  auto const all = Communicator::world();
+  for (int const first : {1, 2}) {
+    if (first > std::max(1, all.size() - 1)) continue;
+    bool const in_first = all.rank() < first;
+    auto const group = all.split(in_first ? 0 : 1);
+    Case c{.name = "shared", .lr = in_first ? 2e-3 : 5e-3};
+    c.student = in_first ? student_sizes : Sizes{12, 1, 3, 8};
+    auto const alone = losses(Communicator::self(), {}, global_batch, c);
+    for (auto const centering : {Centering::sinkhorn_knopp, Centering::centering}) {
+      for (std::int64_t const micro : {global_batch, std::int64_t{1}}) {
+        for (std::int64_t const teacher_micro : {global_batch, std::int64_t{1}}) {
+          c.centering = centering;
+          auto const reference = centering == Centering::sinkhorn_knopp
+                                     ? alone
+                                     : losses(Communicator::self(), {}, global_batch, c);
+          SharedPasses const passes{.ranks = all,
+                                    .images = teacher_micro,
+                                    .micro_batches = Slice(all, teacher_micro).parts};
+
+          auto const worst = worst_relative(
+              losses(group, {.group_size = group.size()}, micro, c, passes), reference);
+
+          EXPECT_LT(worst, 1e-6) << first << " ranks and the others, micro-batches of " << micro
+                                 << ", of the teacher " << teacher_micro;
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

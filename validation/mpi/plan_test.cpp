@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <functional>
 
 #include "train/drop_path.hpp"
 #include "train/frozen_teacher.hpp"
@@ -71,27 +72,39 @@ StepBatch batch_of(Config const& config, std::int64_t images, std::int64_t first
   return {crop_views(*owned, depth, config.data.batch_size), owned};
 }
 
+/// Micro-batches of a slice, one after the other.
+std::function<StepBatch()> batches_of(Config const& config, BatchSlice const& slice) {
+  return [&config, slice, m = std::int64_t{0}]() mutable {
+    auto const part = share_of(slice.end - slice.begin, m++, slice.micro_batches);
+    return batch_of(config, part.size(), slice.begin + part.begin);
+  };
+}
+
 /// One step of a run, in an arena of so many bytes, which must be enough.
 struct Run {
   std::unique_ptr<TrainingStep<float>> step;
   std::int64_t arena_bytes = 0;  ///< in use at most, on any rank
 };
 
-Run run_step(Communicator const& world, Config const& config, std::int64_t bytes) {
+/// \param all  the ranks of all students of a frozen teacher, where there are several
+Run run_step(Communicator const& world, Config const& config, std::int64_t bytes,
+             std::optional<Communicator> const& all = {}) {
   Space const space = Host{};
-  Run out{make_step<float>(space, world, make_strategy(config, world.size()), config,
-                           find_teacher(world, config))};
+  auto teacher = find_teacher(world, config);
+  if (all) teacher->shared = shared_passes(config, *all);
+  Run out{make_step<float>(space, world, make_strategy(config, world.size()), config, teacher)};
   out.step->initialize(1);
   if (auto* const frozen = out.step->frozen_teacher()) frozen->initialize(1);
   Arena arena(space, bytes);
   auto const slice = rank_slice(world, config.data.batch_size, config.run.micro_batch);
   out.step->begin(config.data.batch_size);
-  std::int64_t m = 0;
-  auto const next = [&] {
-    auto const part = share_of(slice.end - slice.begin, m++, slice.micro_batches);
-    return batch_of(config, part.size(), slice.begin + part.begin);
-  };
-  out.step->accumulate(arena, {.micro_batches = slice.micro_batches, .next = next}, {});
+  StepBatchSource source{.micro_batches = slice.micro_batches, .next = batches_of(config, slice)};
+  if (all) {
+    auto const share = rank_slice(*all, config.data.batch_size, config.distill.micro_batch);
+    source.teacher_micro_batches = share.micro_batches;
+    source.next_of_teacher = batches_of(config, share);
+  }
+  out.step->accumulate(arena, source, {});
   out.step->finish({}, 0);
   out.arena_bytes = world.max(arena.high_water());
   return out;
@@ -155,6 +168,26 @@ TEST(Plan, CountsAFrozenTeacher) {
     EXPECT_GE(static_cast<double>(run.arena_bytes),
               0.85 * static_cast<double>(plan.activation_bytes));
   }
+}
+
+TEST(Plan, CountsTheShareOfATeacherOfSeveralStudents) {
+  auto const all = Communicator::world();
+  auto const group = all.split(all.rank() == 0 ? 0 : 1);
+  auto config = small("dinov3", "full");
+  distill(all, config);
+  config.distill.micro_batch = 3;
+
+  auto const plan = make_plan(config, group.size(), all.size());
+  auto const run = run_step(group, config, plan.activation_bytes, all);
+
+  auto const stores = run.step->frozen_teacher()->stores();
+  EXPECT_EQ(plan.frozen_teacher.parameters,
+            stores[0]->bytes().parameters + stores[1]->bytes().parameters);
+  EXPECT_EQ(plan.frozen_teacher.working, stores[0]->bytes().working + stores[1]->bytes().working);
+  EXPECT_LE(run.arena_bytes, plan.activation_bytes);
+  EXPECT_GE(static_cast<double>(run.arena_bytes), 0.8 * static_cast<double>(plan.activation_bytes));
+  // The passes fall as the number of all ranks, not of this student's.
+  if (all.size() > 1) EXPECT_LT(plan.matrix_flops, make_plan(config, group.size()).matrix_flops);
 }
 
 TEST(Plan, LogitsOverManyPrototypesStayBelowTheirLimit) {

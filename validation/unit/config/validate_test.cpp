@@ -414,6 +414,8 @@ std::vector<Refusal> const refusals{
       "gram.ema_teacher=true"},
      "invalid gram.ema_teacher=true (must be false with distill.teacher=\"a\": the teacher is "
      "another model). Try gram.ema_teacher=false, and gram.it_load_ema_teacher=0"},
+    {{"distill.micro_batch=0"},
+     "invalid distill.micro_batch=0 (must be >= 1). Try distill.micro_batch=16"},
     {{"eval.resize_size=200"},
      "invalid eval.resize_size=200 (must be >= eval.crop_size=224). Try eval.resize_size=224"}};
 

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <optional>
+
+#include "data/loader.hpp"
+#include "data/masking.hpp"
+#include "train/teacher_source.hpp"
+#include "train/training_step.hpp"
+
+namespace dino::train {
+
+/// What a frozen teacher sees whose passes several students share: global crops and masks of this
+/// rank's share of each global batch over all ranks. They are those of the students, drawn again:
+/// crops are a pure function of their place in the data.
+class TeacherFeed {
+ public:
+  TeacherFeed(io::ShardSet const& shards, Config const& config, SharedPasses const& passes,
+              std::int64_t first_step);
+
+  std::int64_t micro_batches() const { return micro_batches_; }
+  /// The next micro-batch, of step `step`.
+  StepBatch next(std::int64_t step);
+
+ private:
+  std::int64_t batch_size_, micro_batches_;
+  std::optional<MaskMaker> masks_;
+  Loader loader_;
+};
+
+}  // namespace dino::train
