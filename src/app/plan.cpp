@@ -45,7 +45,7 @@ void print_bytes(train::Plan const& plan) {
   if (plan.gram_teacher.parameters > 0)
     row("Gram teacher, float32 masters", plan.gram_teacher.parameters);
   if (plan.frozen_teacher.parameters > 0)
-    row("frozen teacher, float32 masters", plan.frozen_teacher.parameters);
+    row("frozen teacher, fp32 masters", plan.frozen_teacher.parameters);
   row("gathered units", plan.student.working + plan.teacher.working + plan.gram_teacher.working +
                             plan.frozen_teacher.working);
   row("activations and scratch", plan.activation_bytes - plan.logits_bytes);
