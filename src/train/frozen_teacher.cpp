@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "io/checkpoint.hpp"
 #include "train/checkpointing.hpp"
 
@@ -64,6 +65,8 @@ void FrozenTeacher<T>::load() {
   if (auto const fault = io::find_checkpoint_fault(all_, source_.path))
     fail(ExitCode::input, "cannot use distill.teacher: {}", *fault);
   for (auto* const store : stores()) load_model(*store, source_.path, source_.group);
+  if (all_.rank() == 0)
+    log::info("the frozen teacher is that of '{}', step {}", source_.path, source_.step);
 }
 
 template <class T>

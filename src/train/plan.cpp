@@ -74,8 +74,9 @@ template <class T>
 Plan plan_in(Config const& config, int ranks, int all_ranks) {
   auto const strategy = make_strategy(config, ranks);
   Tally tally;
-  auto teacher = find_teacher(Communicator::self(), config);
-  if (all_ranks > 0) teacher->shared = shared_passes(config, Communicator::imaginary(all_ranks));
+  std::optional<Communicator> students;
+  if (all_ranks > 0) students = Communicator::imaginary(all_ranks);
+  auto const teacher = find_teacher(Communicator::self(), config, students);
   auto const step =
       make_step<T>(Dry{&tally}, Communicator::imaginary(ranks), strategy, config, teacher);
   Plan plan{.ranks = ranks,

@@ -128,14 +128,6 @@ std::optional<RunDirectory> open_directory(Communicator const& world, Config con
   return directory;
 }
 
-/// The frozen teacher, whose passes the ranks of several students share.
-std::optional<TeacherSource> teacher_of(Communicator const& world, Config const& config,
-                                        std::optional<Communicator> const& students) {
-  auto source = find_teacher(world, config);
-  if (students) source->shared = shared_passes(config, *students);
-  return source;
-}
-
 template <class T>
 Run<T>::Run(Communicator const& world, Config const& config, std::optional<Communicator> students)
     : world_(world),
@@ -148,7 +140,7 @@ Run<T>::Run(Communicator const& world, Config const& config, std::optional<Commu
       depth_(model_shape(config).backbone.depth),
       masks_(make_masks(config)),
       rope_(rope_augmentation(config)),
-      teacher_(teacher_of(world, config, students_)),
+      teacher_(find_teacher(world, config, students_)),
       step_(make_step<T>(space_, world, make_strategy(config, world.size()), config, teacher_)),
       arena_(space_, step_cost<T>(config,
                                   largest_micro_batch(world.size(), config.data.batch_size,
@@ -161,11 +153,7 @@ Run<T>::Run(Communicator const& world, Config const& config, std::optional<Commu
 
 template <class T>
 void Run<T>::resume() {
-  if (auto* const frozen = step_->frozen_teacher()) {
-    frozen->load();
-    if (chief())
-      log::info("the frozen teacher is that of '{}', step {}", teacher_->path, teacher_->step);
-  }
+  if (auto* const frozen = step_->frozen_teacher()) frozen->load();
   auto const found = students_ ? load_common_checkpoint(*step_, config_, *students_)
                                : load_newest_checkpoint(*step_, config_);
   if (found) {
@@ -249,10 +237,7 @@ StepResult Run<T>::one_step(StepSettings const& settings) {
   step_->begin(config_.data.batch_size);
   StepBatchSource source{.micro_batches = slice_.micro_batches,
                          .next = [this] { return next_batch(); }};
-  if (teacher_feed_) {
-    source.teacher_micro_batches = teacher_feed_->micro_batches();
-    source.next_of_teacher = [this] { return teacher_feed_->next(progress_.step); };
-  }
+  if (teacher_feed_) teacher_feed_->serve(source, progress_.step);
   step_->accumulate(arena_, source, settings);
   stop_reason_ = stop_->reason(reserve_seconds());
   bool const stop = stop_reason_.has_value();

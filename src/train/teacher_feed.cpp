@@ -31,6 +31,11 @@ TeacherFeed::TeacherFeed(io::ShardSet const& shards, Config const& config,
                        .slice = rank_slice(passes.ranks, batch_size_, config.distill.micro_batch),
                        .first_step = first_step}) {}
 
+void TeacherFeed::serve(StepBatchSource& source, std::int64_t step) {
+  source.teacher_micro_batches = micro_batches_;
+  source.next_of_teacher = [this, step] { return next(step); };
+}
+
 StepBatch TeacherFeed::next(std::int64_t step) {
   auto const batch = std::shared_ptr<HostBatch>(
       new HostBatch{.crops = loader_.next(), .drop_path = {}, .masks = {}},

@@ -18,11 +18,12 @@ class TeacherFeed {
   TeacherFeed(io::ShardSet const& shards, Config const& config, SharedPasses const& passes,
               std::int64_t first_step);
 
-  std::int64_t micro_batches() const { return micro_batches_; }
-  /// The next micro-batch, of step `step`.
-  StepBatch next(std::int64_t step);
+  /// Adds the teacher's micro-batches of the next step, whose number is `step`, to a step's source.
+  void serve(StepBatchSource& source, std::int64_t step);
 
  private:
+  StepBatch next(std::int64_t step);
+
   std::int64_t batch_size_, micro_batches_;
   std::optional<MaskMaker> masks_;
   Loader loader_;

@@ -131,7 +131,8 @@ SharedPasses shared_passes(Config const& config, Communicator const& all) {
           .micro_batches = micro_batches(all.size(), batch, micro)};
 }
 
-std::optional<TeacherSource> find_teacher(Communicator const& world, Config const& config) {
+std::optional<TeacherSource> find_teacher(Communicator const& world, Config const& config,
+                                          std::optional<Communicator> const& students) {
   auto const& path = config.distill.teacher;
   if (path.empty()) return std::nullopt;
   auto [teacher, source] = share_file(world, path);
@@ -143,6 +144,7 @@ std::optional<TeacherSource> find_teacher(Communicator const& world, Config cons
   check_heads(config, teacher, source.shape, path);
   check_crops(config, teacher, path);
   if (config.ibot.loss_weight == 0) source.shape.ibot_head.reset();
+  if (students) source.shared = shared_passes(config, *students);
   return source;
 }
 

@@ -31,8 +31,11 @@ struct TeacherSource {
 };
 
 /// What distill.teacher names; nothing where it is empty. A TOML file in place of a checkpoint
-/// gives the sizes alone. Collective. \throws Error (usage) where teacher and student do not fit
+/// gives the sizes alone. Collective.
+/// \param students  all ranks, where several students share the passes of a teacher
+/// \throws Error (usage) where teacher and student do not fit
 /// each other, (input) where the file cannot be read
-std::optional<TeacherSource> find_teacher(Communicator const& world, Config const& config);
+std::optional<TeacherSource> find_teacher(Communicator const& world, Config const& config,
+                                          std::optional<Communicator> const& students = {});
 
 }  // namespace dino::train

@@ -54,7 +54,7 @@ struct Case {
   bool gram = false;
   bool masked = true;  ///< whether masks hide anything of the student's crops where it is masked
   double momentum = 0.9;
-  int steps = 10;
+  int steps = 6;
   double lr = 2e-3;
   Sizes student = student_sizes;
 };
@@ -208,7 +208,7 @@ TEST(Distill, LossesDoNotDependOnRanksAccumulationOrStrategy) {
        {Case{.name = "sinkhorn"}, Case{.name = "centering", .centering = Centering::centering},
         Case{.name = "gram", .gram = true}}) {
     auto const reference = losses(Communicator::self(), {}, global_batch, c);
-    for (std::string const name : {"full", "hybrid", "replicate"}) {
+    for (std::string const name : {"full", "hybrid"}) {
       for (std::int64_t const micro : {global_batch, std::int64_t{1}}) {
         auto const group = world.size() % 2 == 0 ? world.size() / 2 : world.size();
         auto const got =
@@ -306,25 +306,24 @@ TEST(Distill, StudentsThatShareATeacherLearnAsAlone) {
     auto const group = all.split(in_first ? 0 : 1);
     Case c{.name = "shared", .lr = in_first ? 2e-3 : 5e-3};
     c.student = in_first ? student_sizes : Sizes{12, 1, 3, 8};
-    auto const alone = losses(Communicator::self(), {}, global_batch, c);
-    for (auto const centering : {Centering::sinkhorn_knopp, Centering::centering}) {
-      for (std::int64_t const micro : {global_batch, std::int64_t{1}}) {
-        for (std::int64_t const teacher_micro : {global_batch, std::int64_t{1}}) {
-          c.centering = centering;
-          auto const reference = centering == Centering::sinkhorn_knopp
-                                     ? alone
-                                     : losses(Communicator::self(), {}, global_batch, c);
-          SharedPasses const passes{.ranks = all,
-                                    .images = teacher_micro,
-                                    .micro_batches = Slice(all, teacher_micro).parts};
+    struct Way {
+      Centering centering;
+      std::int64_t micro, teacher_micro;
+    };
+    for (auto const& way :
+         {Way{Centering::sinkhorn_knopp, global_batch, global_batch},
+          Way{Centering::sinkhorn_knopp, 1, global_batch}, Way{Centering::centering, 2, 1}}) {
+      c.centering = way.centering;
+      auto const alone = losses(Communicator::self(), {}, global_batch, c);
+      SharedPasses const passes{.ranks = all,
+                                .images = way.teacher_micro,
+                                .micro_batches = Slice(all, way.teacher_micro).parts};
 
-          auto const worst = worst_relative(
-              losses(group, {.group_size = group.size()}, micro, c, passes), reference);
+      auto const got = losses(group, {.group_size = group.size()}, way.micro, c, passes);
 
-          EXPECT_LT(worst, 1e-6) << first << " ranks and the others, micro-batches of " << micro
-                                 << ", of the teacher " << teacher_micro;
-        }
-      }
+      EXPECT_LT(worst_relative(got, alone), 1e-6)
+          << first << " ranks and the others, micro-batches of " << way.micro << ", of the teacher "
+          << way.teacher_micro;
     }
   }
 }

@@ -90,8 +90,7 @@ struct Run {
 Run run_step(Communicator const& world, Config const& config, std::int64_t bytes,
              std::optional<Communicator> const& all = {}) {
   Space const space = Host{};
-  auto teacher = find_teacher(world, config);
-  if (all) teacher->shared = shared_passes(config, *all);
+  auto const teacher = find_teacher(world, config, all);
   Run out{make_step<float>(space, world, make_strategy(config, world.size()), config, teacher)};
   out.step->initialize(1);
   if (auto* const frozen = out.step->frozen_teacher()) frozen->initialize(1);
