@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <string>
 
 #include "app/command.hpp"
@@ -75,8 +76,10 @@ void print_bytes(train::PlannedMemory const& memory) {
   bytes("teacher, float32 masters", memory.teacher.parameters);
   if (memory.gram_teacher.parameters > 0)
     bytes("Gram teacher, float32 masters", memory.gram_teacher.parameters);
-  bytes("gathered units",
-        memory.student.working + memory.teacher.working + memory.gram_teacher.working);
+  if (memory.frozen_teacher.parameters > 0)
+    bytes("frozen teacher, float32 masters", memory.frozen_teacher.parameters);
+  bytes("gathered units", memory.student.working + memory.teacher.working +
+                              memory.gram_teacher.working + memory.frozen_teacher.working);
   bytes("activations and scratch", memory.activation_bytes - memory.logits_bytes);
   bytes("logits over prototypes", memory.logits_bytes);
   bytes("peak", memory.total_bytes());
@@ -89,7 +92,7 @@ void print_work(train::StepWork const& work) {
   row("gradients, sent in reduce-scatters", bytes_text(work.group.scattered));
   row("gradients, summed over replicas", bytes_text(work.replicas.summed));
   row("norms, centres, Sinkhorn-Knopp sums", bytes_text(work.group.summed + work.world.summed));
-  row("features for KoLeo", bytes_text(work.world.gathered));
+  row("features for KoLeo, a shared teacher", bytes_text(work.world.gathered));
   row("features for Gram of the batch", bytes_text(work.world.broadcast));
 }
 
@@ -137,10 +140,12 @@ void print_time(train::Plan const& plan, RunTime const& run) {
 }
 
 /// Says so where the plan needs more memory than a rank has. \return whether it fits
-bool look_at_memory(train::Plan const& plan, Config const& config, Machine const& machine) {
+bool look_at_memory(train::Plan const& plan, Config const& config, int all_ranks,
+                    Machine const& machine) {
   auto const needed = static_cast<double>(plan.memory.total_bytes());
   if (needed <= machine.memory_gib * gib) return true;
-  auto const change = train::fitting_change(config, plan.ranks, machine.memory_gib * gib);
+  auto const change =
+      train::fitting_change(config, plan.ranks, machine.memory_gib * gib, all_ranks);
   log::warning("{:.1f} GiB do not fit into the {:.1f} GiB of a rank of {}. {}", needed / gib,
                machine.memory_gib, machine.name,
                change ? "Enough would be: " + *change
@@ -207,6 +212,7 @@ Json plan_json(train::Plan const& plan, Config const& config) {
            {{"student", bytes_json(memory.student)},
             {"teacher", bytes_json(memory.teacher)},
             {"gram_teacher", bytes_json(memory.gram_teacher)},
+            {"frozen_teacher", bytes_json(memory.frozen_teacher)},
             {"arena", memory.activation_bytes},
             {"logits", memory.logits_bytes},
             {"peak", memory.total_bytes()}}},
@@ -232,19 +238,33 @@ void print_text(train::Plan const& plan, Config const& config, std::optional<Run
   }
 }
 
+/// One student: text, or JSON. \param all_ranks  of all students; 0: there is one
+Json plan_student(Config const& config, int ranks, int all_ranks, PlanOptions const& options) {
+  auto const plan = train::make_plan(config, ranks, all_ranks);
+  std::optional<RunTime> run;
+  if (!options.machine.empty()) run = run_time(plan, config, options);
+  if (!options.json && all_ranks > 0) fmt::print("\nstudent {}\n", config.run.dir);
+  if (!options.json) print_text(plan, config, run);
+  bool const fits = !run || look_at_memory(plan, config, all_ranks, run->machine);
+  auto json = plan_json(plan, config);
+  if (run) json["machine"] = time_json(plan, *run, fits);
+  return json;
+}
+
 ExitCode print_plan(Communicator const& world, PlanOptions const& options) {
-  auto const config = options.config.load(world);
+  auto const set = options.config.load_students(world);
   // All that can be wrong here is found by rank 0 and told to all.
   on_rank_zero(world, [&] {
-    auto const plan = train::make_plan(config, options.ranks);
-    std::optional<RunTime> run;
-    if (!options.machine.empty()) run = run_time(plan, config, options);
-    if (!options.json) print_text(plan, config, run);
-    bool const fits = !run || look_at_memory(plan, config, run->machine);
-    if (!options.json) return;
-    auto json = plan_json(plan, config);
-    if (run) json["machine"] = time_json(plan, *run, fits);
-    fmt::print("{}\n", json.dump(2));
+    Json json;
+    if (set.ranks.empty()) {
+      json = plan_student(set.students.front(), options.ranks, 0, options);
+    } else {
+      auto const all = std::accumulate(set.ranks.begin(), set.ranks.end(), std::int64_t{0});
+      for (std::size_t i = 0; i < set.students.size(); ++i)
+        json.push_back(plan_student(set.students[i], static_cast<int>(set.ranks[i]),
+                                    static_cast<int>(all), options));
+    }
+    if (options.json) fmt::print("{}\n", json.dump(2));
   });
   return ExitCode::finished;
 }
@@ -254,7 +274,9 @@ ExitCode print_plan(Communicator const& world, PlanOptions const& options) {
 void declare_plan(CLI::App& command, Action& action) {
   auto const options = std::make_shared<PlanOptions>();
   options->config.declare(command);
-  command.add_option("--ranks", options->ranks, "ranks of the planned run")
+  command
+      .add_option("--ranks", options->ranks,
+                  "ranks of the planned run; distill.ranks says it for several students")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command.add_option("--machine", options->machine,

@@ -16,7 +16,7 @@ void declare_train(CLI::App& command, Action& action) {
   command.footer("Keys:\n" + describe_keys());
   command.callback([options, &action] {
     action = [options](Communicator const& world) {
-      return train::train(world, options->load(world));
+      return train::train(world, options->load_students(world));
     };
   });
 }

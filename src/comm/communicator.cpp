@@ -231,6 +231,29 @@ std::vector<std::byte> Communicator::all_gather_varying(std::span<std::byte cons
   return all;
 }
 
+void Communicator::exchange(std::span<std::span<std::byte const> const> send,
+                            std::span<std::span<std::byte> const> receive) const {
+  constexpr int tag = 1;
+  std::vector<MPI_Request> requests;
+  for (int r = 0; r < size_; ++r) {
+    auto const to = receive[static_cast<std::size_t>(r)];
+    if (to.empty() || r == rank_) continue;
+    mpi_check(MPI_Irecv(to.data(), element_count(to.size()), MPI_BYTE, r, tag, raw_,
+                        &requests.emplace_back()));
+  }
+  for (int r = 0; r < size_; ++r) {
+    auto const from = send[static_cast<std::size_t>(r)];
+    if (from.empty()) continue;
+    if (r == rank_) {
+      std::ranges::copy(from, receive[static_cast<std::size_t>(r)].begin());
+      continue;
+    }
+    mpi_check(MPI_Isend(from.data(), element_count(from.size()), MPI_BYTE, r, tag, raw_,
+                        &requests.emplace_back()));
+  }
+  mpi_check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE));
+}
+
 Request Communicator::all_gather(std::span<std::byte const> mine, std::span<std::byte> all) const {
   require(all.size() == mine.size() * static_cast<std::size_t>(size_), ExitCode::bug,
           "all_gather: {} bytes do not hold {} from each of {} ranks", all.size(), mine.size(),

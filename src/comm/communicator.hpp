@@ -104,6 +104,11 @@ class Communicator {
   std::vector<std::byte> all_gather_varying(std::span<std::byte const> mine,
                                             std::vector<std::int64_t>* counts = nullptr) const;
 
+  /// Sends `send[r]` to each rank r and waits until `receive[r]` is filled by it. Both ranks of a
+  /// pair give the same size; empty: no message.
+  void exchange(std::span<std::span<std::byte const> const> send,
+                std::span<std::span<std::byte> const> receive) const;
+
   /// all = the equal shares of all ranks; `mine` may be this rank's part of `all`.
   Request all_gather(std::span<std::byte const> mine, std::span<std::byte> all) const;
   /// mine = this rank's share of the sum over ranks of `all`; all.size() = size() * mine.size().

@@ -69,6 +69,9 @@ std::string expected(std::vector<std::int64_t> const&) {
 std::string expected(std::vector<double> const&) {
   return "an array of numbers";
 }
+std::string expected(std::vector<std::string> const&) {
+  return "an array of strings";
+}
 template <class T>
 std::string expected(std::optional<T> const&) {
   return expected(T{});
@@ -309,8 +312,8 @@ std::string read_text(std::string const& path, std::string const& what, std::str
 }  // namespace config
 
 Config parse_config(std::string const& text, std::string const& origin,
-                    std::span<std::string const> overrides) {
-  Config config;
+                    std::span<std::string const> overrides, Config const& base) {
+  Config config = base;
   try {
     config::assign_section(config, {}, toml::parse(text, origin), origin);
   } catch (toml::parse_error const& error) {
@@ -321,8 +324,10 @@ Config parse_config(std::string const& text, std::string const& origin,
   return config;
 }
 
-Config load_config(std::string const& path, std::span<std::string const> overrides) {
-  return parse_config(config::read_text(path, "the configuration", "inputs/"), path, overrides);
+Config load_config(std::string const& path, std::span<std::string const> overrides,
+                   Config const& base) {
+  return parse_config(config::read_text(path, "the configuration", "inputs/"), path, overrides,
+                      base);
 }
 
 }  // namespace dino

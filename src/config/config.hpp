@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "config/distill.hpp"
 #include "config/losses.hpp"
 
 namespace dino {
@@ -387,6 +388,7 @@ struct Config {
   config::Ibot ibot;
   config::Koleo koleo;
   config::Gram gram;
+  config::Distill distill;
   config::Optim optim;
   config::Schedules schedules;
   config::Shard shard;
@@ -408,6 +410,7 @@ struct Config {
     section("koleo", koleo);
     section("gram", gram);
     section("gram.loss_weight_schedule", gram.loss_weight_schedule);
+    section("distill", distill);
     section("optim", optim);
     section("schedules.lr", schedules.lr);
     section("schedules.weight_decay", schedules.weight_decay);
@@ -426,12 +429,14 @@ struct Config {
 };
 
 /// Reads a TOML file and applies overrides such as "optim.lr=1e-3" (the value in TOML, strings may
-/// lack quotes). \throws Error (usage) naming file, line and key; unknown keys name the nearest one
-Config load_config(std::string const& path, std::span<std::string const> overrides);
+/// lack quotes). `base`: values of keys that are not set. \throws Error (usage) naming file, line
+/// and key; unknown keys name the nearest one
+Config load_config(std::string const& path, std::span<std::string const> overrides,
+                   Config const& base = {});
 
 /// The same from TOML text; `origin` stands for the file in messages.
 Config parse_config(std::string const& text, std::string const& origin,
-                    std::span<std::string const> overrides);
+                    std::span<std::string const> overrides, Config const& base = {});
 
 /// The resolved configuration as TOML that load_config reads to the same values.
 std::string to_toml(Config const& config);

@@ -50,6 +50,7 @@ inline std::string toml_text(std::vector<std::int64_t> const& values) {
 inline std::string toml_text(std::vector<double> const& values) {
   return toml_text(std::span<double const>(values));
 }
+std::string toml_text(std::vector<std::string> const& values);
 template <class T>
 std::string toml_text(std::optional<T> const& value) {
   return value ? toml_text(*value) : std::string();

@@ -72,6 +72,8 @@ void validate_student(Student const& student, std::string_view method);
 void validate_gram(Config const& config);
 /// [crops.pairs], and local crops that are parts of global ones.
 void validate_crop_sizes(Config const& config);
+/// The frozen teacher and its students.
+void validate_distill(Config const& config);
 /// All schedules of the form start, peak, end.
 void validate_schedules(Config const& config);
 

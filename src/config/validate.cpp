@@ -207,6 +207,7 @@ void Config::validate() const {
   config::validate_koleo(koleo, data.batch_size);
   config::validate_gram(*this);
   config::validate_crop_sizes(*this);
+  config::validate_distill(*this);
   config::validate_schedules(*this);
   config::validate_optim(optim);
   config::validate_shard(shard);

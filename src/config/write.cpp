@@ -13,7 +13,7 @@ namespace {
 template <class T>
 std::string array_text(std::span<T const> values) {
   std::string text = "[";
-  for (T const value : values) {
+  for (T const& value : values) {
     if (text.size() > 1) text += ", ";
     text += toml_text(value);
   }
@@ -72,6 +72,10 @@ std::string toml_text(std::span<double const> values) {
 
 std::string toml_text(std::span<std::int64_t const> values) {
   return array_text(values);
+}
+
+std::string toml_text(std::vector<std::string> const& values) {
+  return array_text(std::span<std::string const>(values));
 }
 
 }  // namespace config

@@ -55,17 +55,18 @@ std::vector<shard::UnitSpec> dino_head_units(DinoHeadShape const& s, std::string
 }
 
 template <class T>
-DinoHead<T>::DinoHead(Space const& space, DinoHeadShape const& shape, Store& store, int first_unit)
+DinoHead<T>::DinoHead(Space const& space, DinoHeadShape const& shape, Store& store, int mlp_unit,
+                      Store& prototypes_store, int prototypes_unit)
     : space_(space),
       shape_(shape),
       store_(store),
-      mlp_unit_(first_unit),
+      mlp_unit_(mlp_unit),
       prototypes_(space,
                   {.bottleneck_dim = shape.bottleneck_dim,
                    .out_dim = shape.out_dim,
                    .weight_norm = shape.weight_norm,
                    .norm_last_layer = shape.norm_last_layer},
-                  store, first_unit + 1),
+                  prototypes_store, prototypes_unit),
       inputs_(static_cast<std::size_t>(shape.nlayers)),
       hidden_(static_cast<std::size_t>(shape.nlayers)) {}
 

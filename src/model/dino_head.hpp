@@ -31,7 +31,11 @@ template <class T>
 class DinoHead {
  public:
   DinoHead(Space const& space, DinoHeadShape const& shape, shard::ParameterStore<T>& store,
-           int first_unit);
+           int first_unit)
+      : DinoHead(space, shape, store, first_unit, store, first_unit + 1) {}
+  /// With the prototypes in a store of their own.
+  DinoHead(Space const& space, DinoHeadShape const& shape, shard::ParameterStore<T>& store,
+           int mlp_unit, shard::ParameterStore<T>& prototypes_store, int prototypes_unit);
 
   /// Normalised rows [R, bottleneck_dim], which the prototypes take, on the arena, for rows x
   /// [R, in_dim]. Both must stay for backward.

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/log.hpp"
+#include "train/frozen_teacher.hpp"
 
 namespace dino::train {
 namespace {
@@ -120,15 +121,46 @@ io::CheckpointPart whole_array(std::string name, std::vector<float> const& value
           .values = rank == 0 ? all : all.first(0)};
 }
 
-io::CheckpointState run_state(Config const& config, Progress const& progress) {
-  return {.integers = {{"step", progress.step},
-                       {"batch_size", config.data.batch_size},
-                       {"dataset_size", progress.dataset_size},
-                       {"mixed_in_size", progress.mixed_in_size},
-                       {"images_seen", progress.step * config.data.batch_size},
-                       {"seed", config.run.seed}},
-          .reals = {{"mixed_in_share", progress.mixed_in_share}},
-          .texts = {{"method", config.method}, {"config", to_toml(config)}}};
+constexpr char const* teacher_checksum = "distill_teacher_checksum";
+
+io::CheckpointState run_state(Config const& config, Progress const& progress,
+                              TeacherSource const* teacher) {
+  io::CheckpointState state{.integers = {{"step", progress.step},
+                                         {"batch_size", config.data.batch_size},
+                                         {"dataset_size", progress.dataset_size},
+                                         {"mixed_in_size", progress.mixed_in_size},
+                                         {"images_seen", progress.step * config.data.batch_size},
+                                         {"seed", config.run.seed}},
+                            .reals = {{"mixed_in_share", progress.mixed_in_share}},
+                            .texts = {{"method", config.method}, {"config", to_toml(config)}}};
+  if (teacher == nullptr) return state;
+  state.integers.insert(
+      {{"distill_teacher_step", teacher->step}, {teacher_checksum, teacher->checksum}});
+  state.texts.insert({"distill_teacher", teacher->path});
+  return state;
+}
+
+template <class T>
+TeacherSource const* frozen_source(TrainingStep<T>& step) {
+  auto const* const frozen = step.frozen_teacher();
+  return frozen == nullptr ? nullptr : &frozen->source();
+}
+
+/// \throws Error (usage) unless the run had the frozen teacher that it has now
+void check_teacher(TeacherSource const* teacher, std::string const& path,
+                   io::CheckpointState const& state) {
+  auto const had = state.integers.find(teacher_checksum);
+  bool const frozen = had != state.integers.end();
+  require(
+      frozen == (teacher != nullptr), ExitCode::usage,
+      "'{}' was trained {} a frozen teacher (distill.teacher). Go on {} one, or begin a new run "
+      "with run.start_from='{}' in another run.dir",
+      path, frozen ? "with" : "without", frozen ? "with" : "without", path);
+  require(
+      !frozen || had->second == teacher->checksum, ExitCode::usage,
+      "'{}' was trained with another teacher: '{}' has other weights now. Give the file of that "
+      "run as distill.teacher, or choose another run.dir",
+      path, teacher == nullptr ? "" : teacher->path);
 }
 
 /// Every array that a checkpoint of this run has, with its shape.
@@ -181,6 +213,7 @@ void check_belongs(TrainingStep<T>& step, Config const& config, std::string cons
           "'{}' belongs to another model: it has {} arrays, this configuration {}. Choose another "
           "run.dir",
           path, found, expected.size());
+  check_teacher(frozen_source(step), path, summary.state);
   auto const batch = summary.state.integers.find("batch_size");
   require(batch == summary.state.integers.end() || batch->second == config.data.batch_size,
           ExitCode::usage,
@@ -262,7 +295,7 @@ void save_checkpoint(TrainingStep<T>& step, Config const& config, Progress const
     parts.push_back(whole_array("loss/" + state.name, state.values, world.rank()));
   parts.push_back(whole_array(steps_array, steps, world.rank()));
   auto const path = io::checkpoint_path(config.run.dir, progress.step);
-  io::write_checkpoint(world, path, parts, run_state(config, progress));
+  io::write_checkpoint(world, path, parts, run_state(config, progress, frozen_source(step)));
   on_rank_zero(world, [&] {
     io::publish_checkpoint(config.run.dir, progress.step, config.checkpoint.keep_last,
                            config.checkpoint.keep_every);
@@ -270,9 +303,11 @@ void save_checkpoint(TrainingStep<T>& step, Config const& config, Progress const
 }
 
 template <class T>
-std::optional<Progress> load_newest_checkpoint(TrainingStep<T>& step, Config const& config) {
+std::optional<Progress> load_newest_checkpoint(TrainingStep<T>& step, Config const& config,
+                                               std::optional<std::int64_t> at_most) {
   auto const& world = step.world();
-  auto const steps = shared_checkpoint_list(world, config.run.dir);
+  auto steps = shared_checkpoint_list(world, config.run.dir);
+  if (at_most) std::erase_if(steps, [&](auto const number) { return number > *at_most; });
   std::string last_fault;
   for (auto const number : steps) {
     auto const path = io::checkpoint_path(config.run.dir, number);
@@ -320,8 +355,10 @@ Config checkpoint_config(std::string const& path) {
 
 template void save_checkpoint(TrainingStep<float>&, Config const&, Progress const&);
 template void save_checkpoint(TrainingStep<bfloat16>&, Config const&, Progress const&);
-template std::optional<Progress> load_newest_checkpoint(TrainingStep<float>&, Config const&);
-template std::optional<Progress> load_newest_checkpoint(TrainingStep<bfloat16>&, Config const&);
+template std::optional<Progress> load_newest_checkpoint(TrainingStep<float>&, Config const&,
+                                                        std::optional<std::int64_t>);
+template std::optional<Progress> load_newest_checkpoint(TrainingStep<bfloat16>&, Config const&,
+                                                        std::optional<std::int64_t>);
 template Progress load_former_stage(TrainingStep<float>&, Config const&, std::string const&);
 template Progress load_former_stage(TrainingStep<bfloat16>&, Config const&, std::string const&);
 template void load_model(shard::ParameterStore<float>&, std::string const&, std::string const&);

@@ -26,10 +26,12 @@ void save_checkpoint(TrainingStep<T>& step, Config const& config, Progress const
 /// Loads the newest checkpoint of the run directory whose checksums hold; corrupt ones are named in
 /// a warning and passed over. Nothing where there is none. A Gram teacher that the step has and the
 /// checkpoint has not stays as it is. Collective.
+/// \param at_most  step that the checkpoint may have
 /// \throws Error (usage) where it belongs to another model or batch size, (input) where all are
 /// corrupt
 template <class T>
-std::optional<Progress> load_newest_checkpoint(TrainingStep<T>& step, Config const& config);
+std::optional<Progress> load_newest_checkpoint(TrainingStep<T>& step, Config const& config,
+                                               std::optional<std::int64_t> at_most = {});
 
 /// Loads a former stage's checkpoint with all its state, to go on from its step. Where gram.ckpt is
 /// set the Gram teacher stays as it is; one that this configuration has no use for is passed over.

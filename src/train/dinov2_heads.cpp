@@ -90,14 +90,14 @@ auto DinoV2Step<T>::head_losses(Arena& arena, std::vector<Work> const& work,
                                 StepSettings const& settings) -> HeadLosses {
   std::vector<TokenLoss<T>> dino{class_tokens(arena, settings)}, ibot;
   (shared_head() ? dino : ibot).push_back(patch_tokens(arena, work, settings));
-  HeadLosses losses{.dino{space_, times_, student_.head.prototypes(), teacher_.head.prototypes(),
+  HeadLosses losses{.dino{space_, times_, student_.head.prototypes(), target_head().prototypes(),
                           std::move(dino)},
                     .ibot = {},
                     .memory = {}};
   std::vector<PrototypeLoss<T>*> heads{&losses.dino};
   if (!shared_head()) {
     losses.ibot.emplace(space_, times_, student_.ibot_head->prototypes(),
-                        teacher_.ibot_head->prototypes(), std::move(ibot));
+                        target_patch_head().prototypes(), std::move(ibot));
     heads.push_back(&*losses.ibot);
   }
   for (auto const& part : work) {

@@ -21,7 +21,8 @@ std::int64_t ibot_prototypes(ModelShape const& shape) {
 template <class T>
 DinoV2Step<T>::DinoV2Step(Space const& space, Communicator const& world,
                           shard::Strategy const& strategy, ModelShape const& shape,
-                          optim::ParameterRules const& rules, DinoV2Objective const& objective)
+                          optim::ParameterRules const& rules, DinoV2Objective const& objective,
+                          std::unique_ptr<FrozenTeacher<T>> frozen)
     : Base(space, world, strategy, shape, rules),
       objective_(objective),
       dino_loss_(space),
@@ -31,7 +32,10 @@ DinoV2Step<T>::DinoV2Step(Space const& space, Communicator const& world,
       ibot_sinkhorn_(space, ibot_prototypes(shape), objective.sinkhorn_iterations),
       dino_center_(space, shape.head.out_dim, objective.center_momentum),
       ibot_center_(space, ibot_prototypes(shape), objective.center_momentum),
-      statistics_(space, shape.head.out_dim) {
+      statistics_(space, shape.head.out_dim),
+      frozen_(std::move(frozen)) {
+  if (frozen_ && frozen_->source().shared)
+    exchange_.emplace(frozen_->source().shared->ranks, world);
   if (objective.gram) gram_.emplace(space, groups_, strategy, shape.backbone, *objective.gram);
 }
 
@@ -46,9 +50,11 @@ void DinoV2Step<T>::accumulate(Arena& arena, StepBatchSource const& source,
   for (auto& part : work) {
     part.batch = source.next();
     prepare(arena, part);
+    if (exchange_) continue;
     Stopwatch const watch(times_.teacher);
     teacher_pass(arena, part);
   }
+  if (exchange_) share_targets(arena, source, work);
   auto losses = head_losses(arena, work, settings);
   if (needs_all_features(work)) run_ahead(arena, work, settings);
   for (std::size_t m = 0; m < work.size(); ++m)
@@ -59,7 +65,7 @@ void DinoV2Step<T>::accumulate(Arena& arena, StepBatchSource const& source,
 template <class T>
 void DinoV2Step<T>::prepare(Arena& arena, Work& work) {
   auto const& views = work.views();
-  auto const layout = teacher_.backbone.make_layout(std::span(&views.global, 1));
+  auto const layout = target_backbone().make_layout(std::span(&views.global, 1));
   std::vector<std::int32_t> rows;
   add_class_rows(layout, rows);
   if (with_ibot() && views.masks != nullptr) {
@@ -68,10 +74,11 @@ void DinoV2Step<T>::prepare(Arena& arena, Work& work) {
     add_patch_rows(layout, std::span<std::int64_t const>(masks.indices), rows);
     work.mask_weights = to_space(space_, arena, masks.weights);
     auto const patches = layout.segments().front().patches();
-    work.masks =
-        to_space(space_, arena, masks.masks).template reshaped<2>({work.globals(), patches});
+    if (!frozen_)
+      work.masks =
+          to_space(space_, arena, masks.masks).template reshaped<2>({work.globals(), patches});
   }
-  if (with_gram()) {
+  if (with_gram() && work.of_student) {
     auto const& segment = layout.segments().front();
     work.patches = gram_->patches(arena, {segment.grid_height, segment.grid_width}, work.globals(),
                                   with_ibot() ? views.masks : nullptr);
@@ -81,9 +88,9 @@ void DinoV2Step<T>::prepare(Arena& arena, Work& work) {
     }
   }
   work.rows = to_space(space_, arena, rows);
-  auto const& patches_head = shared_head() ? teacher_.head : *teacher_.ibot_head;
-  work.teacher_classes = arena.take<T, 2>({work.globals(), teacher_.head.shape().bottleneck_dim});
-  work.teacher_patches = arena.take<T, 2>({work.masked, patches_head.shape().bottleneck_dim});
+  work.teacher_classes = arena.take<T, 2>({work.globals(), target_head().shape().bottleneck_dim});
+  work.teacher_patches =
+      arena.take<T, 2>({work.masked, target_patch_head().shape().bottleneck_dim});
 }
 
 /// The teacher's class tokens, and its patches where the student's are masked, up to the
@@ -92,7 +99,7 @@ template <class T>
 void DinoV2Step<T>::teacher_pass(Arena& arena, Work& work) {
   auto const& views = work.views();
   ArenaScope const scope(arena);
-  auto& backbone = teacher_.backbone;
+  auto& backbone = target_backbone();
   auto const tokens = backbone.forward(arena, std::span(&views.global, 1), {}, Keep::no);
   auto const groups = row_groups(work.globals(), 0, work.rows.extent(0) - work.globals());
   auto const features =
@@ -103,9 +110,8 @@ void DinoV2Step<T>::teacher_pass(Arena& arena, Work& work) {
     run(space_, Cast<T, T>{.x = rows.flat(), .y = to.flat()});
   };
   auto const globals = work.globals();
-  head(teacher_.head, 0, globals, work.teacher_classes);
-  head(shared_head() ? teacher_.head : *teacher_.ibot_head, globals, globals + work.masked,
-       work.teacher_patches);
+  head(target_head(), 0, globals, work.teacher_classes);
+  head(target_patch_head(), globals, globals + work.masked, work.teacher_patches);
   if (with_gram() && gram_->ema_teacher())
     gram_->take(arena, work.patches, features.rows(globals, features.extent(0)), work.gram_targets);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -11,8 +12,10 @@
 #include "objective/sinkhorn_knopp.hpp"
 #include "objective/softmax_centering.hpp"
 #include "objective/target_statistics.hpp"
+#include "train/frozen_teacher.hpp"
 #include "train/gram_term.hpp"
 #include "train/prototype_loss.hpp"
+#include "train/row_exchange.hpp"
 #include "train/training_step.hpp"
 
 namespace dino::train {
@@ -45,12 +48,15 @@ struct DinoV2Objective {
 /// need the teacher's rows of the whole step, so the teacher runs over all micro-batches first;
 /// KoLeo's neighbours and Gram matrices of the whole batch need all features, so with several
 /// micro-batches the student's backbone runs once more for them.
+///
+/// With a frozen teacher, its outputs become the targets, and the student's global crops are not
+/// masked; `teacher` is an EMA that follows the student and nothing else. Source: method.md 3.10.
 template <class T>
 class DinoV2Step : public TrainingStep<T> {
  public:
   DinoV2Step(Space const& space, Communicator const& world, shard::Strategy const& strategy,
              ModelShape const& shape, optim::ParameterRules const& rules,
-             DinoV2Objective const& objective);
+             DinoV2Objective const& objective, std::unique_ptr<FrozenTeacher<T>> frozen = nullptr);
 
   void accumulate(Arena& arena, StepBatchSource const& source,
                   StepSettings const& settings) override;
@@ -58,6 +64,7 @@ class DinoV2Step : public TrainingStep<T> {
   std::vector<LossState> loss_state() const override;
   void set_loss_state(LossState const& state) override;
   shard::ParameterStore<T>* gram_teacher() override;
+  FrozenTeacher<T>* frozen_teacher() override { return frozen_.get(); }
   /// Updates of the Gram teacher so far.
   std::int64_t gram_updates() const;
 
@@ -77,10 +84,11 @@ class DinoV2Step : public TrainingStep<T> {
   /// A micro-batch on its way through the step.
   struct Work {
     StepBatch batch;
+    bool of_student = true;             ///< false: the teacher alone passes over it
     std::int64_t masked = 0;            ///< M
     View<std::int32_t const, 1> rows;   ///< class tokens of global crops, then masked patches
     View<float const, 1> mask_weights;  ///< [M]
-    View<std::uint8_t const, 2> masks;  ///< [2 b, N]
+    View<std::uint8_t const, 2> masks;  ///< [2 b, N] that the student sees; empty: none
     /// The teacher's, before the prototypes: [2 b, bottleneck_dim], [M, bottleneck_dim].
     View<T, 2> teacher_classes, teacher_patches;
     View<float, 2> koleo_gradient;               ///< [2 b, D]
@@ -102,11 +110,21 @@ class DinoV2Step : public TrainingStep<T> {
     LogitMemory memory;
   };
 
+  // What the targets are made with.
+  Vit<T>& target_backbone() { return frozen_ ? frozen_->backbone() : teacher_.backbone; }
+  DinoHead<T>& target_head() { return frozen_ ? frozen_->head() : teacher_.head; }
+  DinoHead<T>& target_patch_head() {
+    if (frozen_) return frozen_->patch_head();
+    return shared_head() ? teacher_.head : *teacher_.ibot_head;
+  }
   bool shared_head() const { return !student_.ibot_head.has_value(); }
   bool with_ibot() const { return objective_.ibot_weight != 0; }
   std::int64_t dim() const { return student_.backbone.shape().embed_dim; }
   void prepare(Arena& arena, Work& work);
   void teacher_pass(Arena& arena, Work& work);
+  void share_targets(Arena& arena, StepBatchSource const& source, std::vector<Work>& work);
+  void exchange_rows(Arena& arena, std::vector<Work> const& passes, std::vector<Work>& work,
+                     Tokens tokens);
   HeadLosses head_losses(Arena& arena, std::vector<Work> const& work, StepSettings const& settings);
   TokenLoss<T> class_tokens(Arena& arena, StepSettings const& settings);
   TokenLoss<T> patch_tokens(Arena& arena, std::vector<Work> const& work,
@@ -152,6 +170,8 @@ class DinoV2Step : public TrainingStep<T> {
   SinkhornKnopp dino_sinkhorn_, ibot_sinkhorn_;
   SoftmaxCentering dino_center_, ibot_center_;
   TargetStatistics statistics_;
+  std::unique_ptr<FrozenTeacher<T>> frozen_;
+  std::optional<RowExchange> exchange_;  ///< where students share its passes
   std::optional<GramTerm<T>> gram_;
   double dino_local_weight_ = 1, gram_weight_ = 0;  ///< of this step
   Observer observer_;

@@ -2,7 +2,9 @@
 #include "train/make_step.hpp"
 
 #include <algorithm>
+#include <utility>
 
+#include "base/error.hpp"
 #include "train/dinov2_step.hpp"
 #include "train/step.hpp"
 
@@ -99,6 +101,8 @@ StepBatch dry_batch(Config const& config, ModelShape const& shape, config::CropS
     masks->masks.resize(static_cast<std::size_t>(2 * images * side * side));
     masks->indices.resize(most);
     masks->weights.resize(most);
+    masks->counts.resize(static_cast<std::size_t>(2 * images));
+    if (images > 0) masks->counts.front() = static_cast<std::int64_t>(most);
     views.masks = masks.get();
     batch.keeper = masks;
   }
@@ -107,15 +111,21 @@ StepBatch dry_batch(Config const& config, ModelShape const& shape, config::CropS
 
 template <class T>
 std::unique_ptr<TrainingStep<T>> make_step(Space const& space, Communicator const& world,
-                                           shard::Strategy const& strategy, Config const& config) {
+                                           shard::Strategy const& strategy, Config const& config,
+                                           std::optional<TeacherSource> const& teacher) {
+  require(teacher.has_value() == !config.distill.teacher.empty(), ExitCode::bug,
+          "the frozen teacher '{}' was not looked for", config.distill.teacher);
   auto const shape = model_shape(config);
   std::unique_ptr<TrainingStep<T>> step;
   if (config.method == "dinov1") {
     step =
         std::make_unique<DinoStep<T>>(space, world, strategy, shape, config.dino.center_momentum);
   } else {
+    std::unique_ptr<FrozenTeacher<T>> frozen;
+    Spread const spread{world, strategy};
+    if (teacher) frozen = std::make_unique<FrozenTeacher<T>>(space, spread, *teacher);
     step = std::make_unique<DinoV2Step<T>>(space, world, strategy, shape, v2_rules(config, shape),
-                                           v2_objective(config));
+                                           v2_objective(config), std::move(frozen));
   }
   step->limit_logits(config.run.logits_mib << 20);
   return step;
@@ -146,27 +156,33 @@ MaskMakers make_masks(Config const& config) {
 
 template <class T>
 StepCost step_cost(Config const& config, config::CropSizes const& sizes, std::int64_t images,
-                   std::int64_t micro_batches) {
+                   std::int64_t micro_batches, std::optional<TeacherSource> const& teacher) {
   Tally tally;
   Space const dry = Dry{&tally};
   auto const shape = model_shape(config);
-  auto const step = make_step<T>(dry, Communicator::self(), shard::Strategy{}, config);
+  auto alone = teacher;
+  StepBatchSource source{.micro_batches = micro_batches,
+                         .next = [&] { return dry_batch(config, shape, sizes, images); }};
+  if (alone && alone->shared) {
+    alone->shared->ranks = Communicator::self();
+    source.teacher_micro_batches = alone->shared->micro_batches;
+    source.next_of_teacher = [&] { return dry_batch(config, shape, sizes, alone->shared->images); };
+  }
+  auto const step = make_step<T>(dry, Communicator::self(), shard::Strategy{}, config, alone);
   Arena arena(dry, Arena::no_limit);
   step->begin(std::max<std::int64_t>(config.data.batch_size, 1));
-  step->accumulate(arena,
-                   {.micro_batches = micro_batches,
-                    .next = [&] { return dry_batch(config, shape, sizes, images); }},
-                   {});
+  step->accumulate(arena, source, {});
   return {.arena_bytes = arena.high_water(),
           .logits_bytes = step->logits_bytes(),
           .matrix_flops = tally.matrix_flops};
 }
 
 template <class T>
-StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches) {
+StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches,
+                   std::optional<TeacherSource> const& teacher) {
   StepCost all;
   for (auto const& sizes : config::crop_sizes(config.crops)) {
-    auto const cost = step_cost<T>(config, sizes, images, micro_batches);
+    auto const cost = step_cost<T>(config, sizes, images, micro_batches, teacher);
     if (cost.arena_bytes > all.arena_bytes) {
       all.arena_bytes = cost.arena_bytes;
       all.logits_bytes = cost.logits_bytes;
@@ -177,14 +193,18 @@ StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro
 }
 
 template std::unique_ptr<TrainingStep<float>> make_step(Space const&, Communicator const&,
-                                                        shard::Strategy const&, Config const&);
+                                                        shard::Strategy const&, Config const&,
+                                                        std::optional<TeacherSource> const&);
 template std::unique_ptr<TrainingStep<bfloat16>> make_step(Space const&, Communicator const&,
-                                                           shard::Strategy const&, Config const&);
+                                                           shard::Strategy const&, Config const&,
+                                                           std::optional<TeacherSource> const&);
 template StepCost step_cost<float>(Config const&, config::CropSizes const&, std::int64_t,
-                                   std::int64_t);
+                                   std::int64_t, std::optional<TeacherSource> const&);
 template StepCost step_cost<bfloat16>(Config const&, config::CropSizes const&, std::int64_t,
-                                      std::int64_t);
-template StepCost step_cost<float>(Config const&, std::int64_t, std::int64_t);
-template StepCost step_cost<bfloat16>(Config const&, std::int64_t, std::int64_t);
+                                      std::int64_t, std::optional<TeacherSource> const&);
+template StepCost step_cost<float>(Config const&, std::int64_t, std::int64_t,
+                                   std::optional<TeacherSource> const&);
+template StepCost step_cost<bfloat16>(Config const&, std::int64_t, std::int64_t,
+                                      std::optional<TeacherSource> const&);
 
 }  // namespace dino::train

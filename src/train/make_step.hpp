@@ -6,14 +6,17 @@
 #include <optional>
 
 #include "config/crop_sizes.hpp"
+#include "train/teacher_source.hpp"
 #include "train/training_step.hpp"
 
 namespace dino::train {
 
 /// The step of the method that a configuration names.
+/// \param teacher  frozen, of the same configuration (find_teacher); its weights are to be loaded
 template <class T>
 std::unique_ptr<TrainingStep<T>> make_step(Space const& space, Communicator const& world,
-                                           shard::Strategy const& strategy, Config const& config);
+                                           shard::Strategy const& strategy, Config const& config,
+                                           std::optional<TeacherSource> const& teacher = {});
 
 /// Masks of global crops of `global_size` pixels, of a method that has masks. \throws Error (usage)
 std::optional<MaskMaker> make_masks(Config const& config, std::int64_t global_size);
@@ -33,12 +36,13 @@ struct StepCost {
 /// \param images  of a micro-batch, at most
 template <class T>
 StepCost step_cost(Config const& config, config::CropSizes const& sizes, std::int64_t images,
-                   std::int64_t micro_batches);
+                   std::int64_t micro_batches, std::optional<TeacherSource> const& teacher = {});
 
 /// The same of all sizes that steps may have: bytes of those that take most, and operations on
 /// average over the steps.
 template <class T>
-StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches);
+StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches,
+                   std::optional<TeacherSource> const& teacher = {});
 
 /// A micro-batch of a dry run: extents without values, and the longest lists of masked patches.
 StepBatch dry_batch(Config const& config, ModelShape const& shape, config::CropSizes const& sizes,
@@ -56,10 +60,11 @@ struct StepWork {
 };
 /// \throws Error (usage) where the strategy does not fit the number of ranks
 template <class T>
-StepWork step_work(Config const& config, config::CropSizes const& sizes, int ranks);
+StepWork step_work(Config const& config, config::CropSizes const& sizes, int ranks,
+                   std::optional<TeacherSource> const& teacher = {});
 /// The same of a step over these batches, whose pixels are not read.
 template <class T>
 StepWork step_work(Config const& config, int ranks, std::int64_t global_batch,
-                   StepBatchSource const& source);
+                   StepBatchSource const& source, std::optional<TeacherSource> const& teacher = {});
 
 }  // namespace dino::train

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "train/frozen_teacher.hpp"
 #include "train/slice.hpp"
 
 namespace dino::train {
@@ -14,39 +15,77 @@ std::int64_t bytes_of(shard::StoreBytes const& bytes) {
   return bytes.parameters + bytes.gradients + bytes.optimizer + bytes.working;
 }
 
+shard::StoreBytes sum_of(shard::StoreBytes const& a, shard::StoreBytes const& b) {
+  return {.parameters = a.parameters + b.parameters,
+          .gradients = a.gradients + b.gradients,
+          .optimizer = a.optimizer + b.optimizer,
+          .working = a.working + b.working};
+}
+
+/// The frozen teacher of a planned run. \param all_ranks  of all its students; 0: there is one
+std::optional<TeacherSource> planned_teacher(Config const& config, int all_ranks) {
+  std::optional<Communicator> students;
+  if (all_ranks > 0) students = Communicator::imaginary(all_ranks);
+  return find_teacher(Communicator::self(), config, students);
+}
+
+/// Bytes that a rank receives of a frozen teacher whose passes all students' ranks share.
 template <class T>
-PlannedMemory memory_in(Config const& config, int ranks) {
+double shared_gathers(FrozenTeacher<T>& frozen) {
+  auto const& shared = *frozen.source().shared;
+  auto const* const passes = frozen.stores()[0];
+  double values = 0;
+  for (int unit = 0; unit < passes->units(); ++unit)
+    values += static_cast<double>(passes->layout(unit).size());
+  auto const ranks = static_cast<double>(shared.ranks.size());
+  return (ranks - 1) / ranks * values * static_cast<double>(sizeof(T)) *
+         static_cast<double>(shared.micro_batches);
+}
+
+template <class T>
+PlannedMemory memory_in(Config const& config, int ranks,
+                        std::optional<TeacherSource> const& teacher) {
   auto const strategy = make_strategy(config, ranks);
   Tally tally;
-  auto const step = make_step<T>(Dry{&tally}, Communicator::imaginary(ranks), strategy, config);
+  auto const step =
+      make_step<T>(Dry{&tally}, Communicator::imaginary(ranks), strategy, config, teacher);
   PlannedMemory memory{.student = step->student().store.bytes(),
                        .teacher = step->teacher().store.bytes(),
-                       .gram_teacher = {}};
+                       .gram_teacher = {},
+                       .frozen_teacher = {}};
   if (auto const* const gram = step->gram_teacher()) memory.gram_teacher = gram->bytes();
+  if (auto* const frozen = step->frozen_teacher()) {
+    for (auto const* const store : frozen->stores())
+      memory.frozen_teacher = sum_of(memory.frozen_teacher, store->bytes());
+    if (frozen->source().shared) memory.shared_gathers = shared_gathers(*frozen);
+  }
   memory.images = largest_micro_batch(ranks, config.data.batch_size, config.run.micro_batch);
   memory.micro_batches = micro_batches(ranks, config.data.batch_size, config.run.micro_batch);
-  auto const cost = step_cost<T>(config, memory.images, memory.micro_batches);
+  auto const cost = step_cost<T>(config, memory.images, memory.micro_batches, teacher);
   memory.activation_bytes = cost.arena_bytes;
   memory.logits_bytes = cost.logits_bytes;
   return memory;
 }
 
 template <class T>
-Plan plan_in(Config const& config, int ranks) {
+Plan plan_in(Config const& config, int ranks, int all_ranks) {
+  auto const teacher = planned_teacher(config, all_ranks);
   Plan plan{.ranks = ranks,
             .group_size = make_strategy(config, ranks).group_size,
             .parameters = count_parameters(model_shape(config)),
-            .memory = memory_in<T>(config, ranks),
+            .memory = memory_in<T>(config, ranks, teacher),
             .work = {},
             .of_sizes = {}};
   auto const all = config::crop_sizes(config.crops);
   for (auto const& sizes : all) {
-    auto const work = step_work<T>(config, sizes, ranks);
+    auto const work = step_work<T>(config, sizes, ranks, teacher);
     plan.work.add(work, sizes.share);
     if (all.size() == 1) break;
-    auto const cost = step_cost<T>(config, sizes, plan.memory.images, plan.memory.micro_batches);
+    auto const cost =
+        step_cost<T>(config, sizes, plan.memory.images, plan.memory.micro_batches, teacher);
     plan.of_sizes.push_back({sizes, cost.arena_bytes, work.matrix_flops});
   }
+  plan.work.world.gathered += plan.memory.shared_gathers;
   return plan;
 }
 
@@ -68,13 +107,18 @@ double ring_seconds(double bytes, Members members, Machine const& machine) {
   return std::max(network, inside) / machine.bandwidth_efficiency;
 }
 
-bool fits(Config const& config, int ranks, double bytes) {
-  return static_cast<double>(plan_memory(config, ranks).total_bytes()) <= bytes;
+/// Ranks of a student, and of all that share its frozen teacher (0: it is alone).
+struct Ranks {
+  int own = 1, all = 0;
+};
+
+bool fits(Config const& config, Ranks ranks, double bytes) {
+  return static_cast<double>(plan_memory(config, ranks.own, ranks.all).total_bytes()) <= bytes;
 }
 
 /// Whether some micro-batch fits; the largest of those tried is left in the configuration.
-bool shrink_micro_batch(Config& config, int ranks, double bytes) {
-  for (auto images = plan_memory(config, ranks).images; images >= 1; images /= 2) {
+bool shrink_micro_batch(Config& config, Ranks ranks, double bytes) {
+  for (auto images = plan_memory(config, ranks.own, ranks.all).images; images >= 1; images /= 2) {
     config.run.micro_batch = images;
     if (fits(config, ranks, bytes)) return true;
   }
@@ -93,17 +137,19 @@ std::map<std::string, std::int64_t> count_parameters(ModelShape const& shape) {
 }
 
 std::int64_t PlannedMemory::total_bytes() const {
-  return bytes_of(student) + bytes_of(teacher) + bytes_of(gram_teacher) + activation_bytes;
+  return bytes_of(student) + bytes_of(teacher) + bytes_of(gram_teacher) + bytes_of(frozen_teacher) +
+         activation_bytes;
 }
 
-PlannedMemory plan_memory(Config const& config, int ranks) {
-  return config.run.precision == "bf16" ? memory_in<bfloat16>(config, ranks)
-                                        : memory_in<float>(config, ranks);
+PlannedMemory plan_memory(Config const& config, int ranks, int all_ranks) {
+  auto const teacher = planned_teacher(config, all_ranks);
+  return config.run.precision == "bf16" ? memory_in<bfloat16>(config, ranks, teacher)
+                                        : memory_in<float>(config, ranks, teacher);
 }
 
-Plan make_plan(Config const& config, int ranks) {
-  return config.run.precision == "bf16" ? plan_in<bfloat16>(config, ranks)
-                                        : plan_in<float>(config, ranks);
+Plan make_plan(Config const& config, int ranks, int all_ranks) {
+  return config.run.precision == "bf16" ? plan_in<bfloat16>(config, ranks, all_ranks)
+                                        : plan_in<float>(config, ranks, all_ranks);
 }
 
 std::optional<std::int64_t> planned_steps(Config const& config,
@@ -135,7 +181,9 @@ PlannedTime plan_time(Plan const& plan, Machine const& machine, std::string cons
   return time;
 }
 
-std::optional<std::string> fitting_change(Config const& config, int ranks, double bytes) {
+std::optional<std::string> fitting_change(Config const& config, int own_ranks, double bytes,
+                                          int all_ranks) {
+  Ranks const ranks{own_ranks, all_ranks};
   auto smaller = config;
   auto const micro_batch = [&] {
     return fmt::format("run.micro_batch={}", *smaller.run.micro_batch);
@@ -148,8 +196,8 @@ std::optional<std::string> fitting_change(Config const& config, int ranks, doubl
     if (shrink_micro_batch(smaller, ranks, bytes)) return "shard.strategy=full " + micro_batch();
   }
   smaller = config;
-  for (int more = 2 * ranks; more <= config.data.batch_size; more *= 2) {
-    if (fits(smaller, more, bytes)) return fmt::format("--ranks {}", more);
+  for (int more = 2 * ranks.own; ranks.all == 0 && more <= config.data.batch_size; more *= 2) {
+    if (fits(smaller, {more, 0}, bytes)) return fmt::format("--ranks {}", more);
   }
   return std::nullopt;
 }

@@ -18,12 +18,14 @@ namespace dino::train {
 /// Of the rank with the largest share.
 struct PlannedMemory {
   shard::StoreBytes student, teacher;
-  shard::StoreBytes gram_teacher;  ///< of its own, where there is one
-  std::int64_t activation_bytes =
-      0;                          ///< the arena, of the largest crops: activations, logits, scratch
+  shard::StoreBytes gram_teacher;    ///< of its own, where there is one
+  shard::StoreBytes frozen_teacher;  ///< where there is one
+  /// The arena, of the largest crops: activations, logits and scratch.
+  std::int64_t activation_bytes = 0;
   std::int64_t logits_bytes = 0;  ///< of these, matrices over prototypes: at most run.logits_mib
   std::int64_t images = 0;        ///< of a micro-batch, at most
   std::int64_t micro_batches = 1;
+  double shared_gathers = 0;  ///< bytes of a frozen teacher that several students' ranks share
 
   std::int64_t total_bytes() const;
 };
@@ -47,9 +49,11 @@ struct Plan {
 /// Parameters of a model by its parts: backbone, head, … Nothing is allocated.
 std::map<std::string, std::int64_t> count_parameters(ModelShape const& shape);
 
+/// A frozen teacher is described by its checkpoint, or by a TOML file in place of it.
+/// \param all_ranks  of all students that share a frozen teacher; 0: there is one student
 /// \throws Error (usage) where the strategy does not fit the number of ranks
-PlannedMemory plan_memory(Config const& config, int ranks);
-Plan make_plan(Config const& config, int ranks);
+PlannedMemory plan_memory(Config const& config, int ranks, int all_ranks = 0);
+Plan make_plan(Config const& config, int ranks, int all_ranks = 0);
 
 /// Steps of a run; unset where that is for the data set to say.
 /// \param dataset  images, where they are known
@@ -70,6 +74,7 @@ PlannedTime plan_time(Plan const& plan, Machine const& machine, std::string cons
 
 /// A change that makes the plan fit into so many bytes, such as "run.micro_batch=4"; unset: none
 /// of those tried does.
-std::optional<std::string> fitting_change(Config const& config, int ranks, double bytes);
+std::optional<std::string> fitting_change(Config const& config, int ranks, double bytes,
+                                          int all_ranks = 0);
 
 }  // namespace dino::train

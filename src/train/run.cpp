@@ -18,14 +18,17 @@
 #include "io/metrics.hpp"
 #include "train/checkpointing.hpp"
 #include "train/collapse.hpp"
+#include "train/common_checkpoint.hpp"
 #include "train/drop_path.hpp"
 #include "train/evaluation.hpp"
+#include "train/frozen_teacher.hpp"
 #include "train/initial_weights.hpp"
 #include "train/make_step.hpp"
 #include "train/progress.hpp"
 #include "train/run_directory.hpp"
 #include "train/slice.hpp"
 #include "train/stop.hpp"
+#include "train/teacher_feed.hpp"
 #include "train/training_data.hpp"
 
 namespace dino::train {
@@ -56,7 +59,8 @@ Extent run_extent(Config const& config, std::int64_t images) {
 template <class T>
 class Run {
  public:
-  Run(Communicator const& world, Config const& config);
+  /// \param students  the ranks of all students, where there are several
+  Run(Communicator const& world, Config const& config, std::optional<Communicator> students);
   ExitCode operator()();
 
  private:
@@ -84,6 +88,7 @@ class Run {
 
   Clock::time_point begin_ = Clock::now();
   Communicator world_;
+  std::optional<Communicator> students_;
   Config config_;
   std::optional<RunDirectory> directory_;
   Space space_ = Host{.between = [this] {
@@ -96,10 +101,12 @@ class Run {
   std::int64_t depth_ = 0;  ///< blocks of the backbone
   MaskMakers masks_;        ///< by size of the global crops
   RopeAugmentation rope_;
+  std::optional<TeacherSource> teacher_;  ///< frozen
   std::unique_ptr<TrainingStep<T>> step_;
   Arena arena_;
   Progress progress_;
   std::optional<Loader> loader_;
+  std::optional<TeacherFeed> teacher_feed_;
   std::optional<io::MetricsWriter> metrics_;
   std::optional<StopWatcher> stop_;
   std::optional<std::string> stop_reason_;
@@ -121,8 +128,9 @@ std::optional<RunDirectory> open_directory(Communicator const& world, Config con
 }
 
 template <class T>
-Run<T>::Run(Communicator const& world, Config const& config)
+Run<T>::Run(Communicator const& world, Config const& config, std::optional<Communicator> students)
     : world_(world),
+      students_(std::move(students)),
       config_(config),
       directory_(open_directory(world, config)),
       shards_(open_training_shards(world, config)),
@@ -132,11 +140,12 @@ Run<T>::Run(Communicator const& world, Config const& config)
       depth_(model_shape(config).backbone.depth),
       masks_(make_masks(config)),
       rope_(rope_augmentation(config)),
-      step_(make_step<T>(space_, world, make_strategy(config, world.size()), config)),
+      teacher_(find_teacher(world, config, students_)),
+      step_(make_step<T>(space_, world, make_strategy(config, world.size()), config, teacher_)),
       arena_(space_, step_cost<T>(config,
                                   largest_micro_batch(world.size(), config.data.batch_size,
                                                       config.run.micro_batch),
-                                  slice_.micro_batches)
+                                  slice_.micro_batches, teacher_)
                          .arena_bytes),
       collapse_(config.dino.out_dim),
       evaluation_(space_, world, config) {
@@ -145,7 +154,9 @@ Run<T>::Run(Communicator const& world, Config const& config)
 
 template <class T>
 void Run<T>::resume() {
-  auto const found = load_newest_checkpoint(*step_, config_);
+  if (auto* const frozen = step_->frozen_teacher()) frozen->load();
+  auto const found = students_ ? load_common_checkpoint(*step_, config_, *students_)
+                               : load_newest_checkpoint(*step_, config_);
   if (found) {
     progress_ = *found;
     saved_step_ = progress_.step;
@@ -224,6 +235,8 @@ void Run<T>::start_loader() {
                                   .first_step = progress_.step,
                                   .patch_size = config_.student.patch_size},
                   mixed_in_);
+  if (students_)
+    teacher_feed_.emplace(shards_, mixed_in_, config_, *teacher_->shared, progress_.step);
 }
 
 /// The next micro-batch with its drop-path factors and masks; its crops go back to the loader when
@@ -263,11 +276,13 @@ StepBatch Run<T>::next_batch() {
 template <class T>
 StepResult Run<T>::one_step(StepSettings const& settings) {
   step_->begin(config_.data.batch_size);
-  step_->accumulate(
-      arena_, {.micro_batches = slice_.micro_batches, .next = [this] { return next_batch(); }},
-      settings);
+  StepBatchSource source{.micro_batches = slice_.micro_batches,
+                         .next = [this] { return next_batch(); }};
+  if (teacher_feed_) teacher_feed_->serve(source, progress_.step);
+  step_->accumulate(arena_, source, settings);
   stop_reason_ = stop_->reason(reserve_seconds());
-  auto result = step_->finish(settings, progress_.step, stop_reason_.has_value());
+  bool const stop = stop_reason_.has_value();
+  auto result = step_->finish(settings, progress_.step, students_ ? students_->any(stop) : stop);
   look_at_fault(result);
   return result;
 }
@@ -404,10 +419,20 @@ ExitCode Run<T>::operator()() {
 
 }  // namespace
 
-ExitCode train(Communicator const& world, Config const& config) {
+ExitCode train(Communicator const& world, StudentSet const& students) {
+  auto const part = students.part_of(world.rank(), world.size());
+  auto const& config = students.students[part];
   config.require_shards();
-  if (config.run.precision == "bf16") return Run<bfloat16>(world, config)();
-  return Run<float>(world, config)();
+  std::optional<Communicator> all;
+  auto ranks = world;
+  if (!students.ranks.empty()) {
+    all = world;
+    ranks = world.split(static_cast<int>(part));
+    if (ranks.rank() == 0)
+      log::info("student '{}' on {} of {} ranks", config.run.dir, ranks.size(), world.size());
+  }
+  if (config.run.precision == "bf16") return Run<bfloat16>(ranks, config, all)();
+  return Run<float>(ranks, config, all)();
 }
 
 }  // namespace dino::train

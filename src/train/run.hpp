@@ -4,6 +4,7 @@
 
 #include "comm/communicator.hpp"
 #include "config/config.hpp"
+#include "config/student_set.hpp"
 #include "train/training_step.hpp"
 
 namespace dino::train {
@@ -13,8 +14,9 @@ StepSettings settings_at(Config const& config, std::int64_t step, std::int64_t s
                          std::int64_t steps);
 
 /// Trains as the configuration says, going on from the newest good checkpoint of the run directory.
-/// All ranks call it. Returns `finished`, or `stopped` where it should be started again.
+/// Several students take consecutive ranks each, go on from a step that all of them have, and stop
+/// together. All ranks call it. Returns `finished`, or `stopped` where it should be started again.
 /// \throws Error
-ExitCode train(Communicator const& world, Config const& config);
+ExitCode train(Communicator const& world, StudentSet const& students);
 
 }  // namespace dino::train

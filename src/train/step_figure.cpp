@@ -10,6 +10,7 @@
 
 #include "base/philox.hpp"
 #include "train/drop_path.hpp"
+#include "train/frozen_teacher.hpp"
 #include "train/make_step.hpp"
 #include "train/run.hpp"
 #include "train/slice.hpp"
@@ -76,13 +77,15 @@ StepFigure measure(Communicator const& world, Config const& config, std::int64_t
       rank_slice(world, config.data.batch_size, config.run.micro_batch).micro_batches;
   auto const global_batch = images * micro_batches * world.size();
   auto const sizes = config::crop_sizes(config.crops).front();
-  auto const cost = step_cost<T>(config, sizes, images, micro_batches);
+  auto const teacher = find_teacher(world, config);
+  auto const cost = step_cost<T>(config, sizes, images, micro_batches, teacher);
   std::unique_ptr<TrainingStep<T>> step;
   Space const space = Host{.between = [&] {
     if (step) step->poll();
   }};
-  step = make_step<T>(space, world, make_strategy(config, world.size()), config);
+  step = make_step<T>(space, world, make_strategy(config, world.size()), config, teacher);
   step->initialize(0);
+  if (auto* const frozen = step->frozen_teacher()) frozen->initialize(0);
   Arena arena(space, cost.arena_bytes);
   auto const batch = host_batch(config, sizes, shape, images);
   auto settings = settings_at(config, 0, 1, 2);
@@ -109,7 +112,8 @@ StepFigure measure(Communicator const& world, Config const& config, std::int64_t
   }
   figure.seconds = world.max(figure.seconds);
   // Of this very batch: what drop path leaves out is not counted.
-  figure.matrix_flops = step_work<T>(config, world.size(), global_batch, source).matrix_flops;
+  figure.matrix_flops =
+      step_work<T>(config, world.size(), global_batch, source, teacher).matrix_flops;
   figure.images_per_second = static_cast<double>(global_batch) / figure.seconds;
   figure.gflops = figure.matrix_flops / figure.seconds * 1e-9;
   figure.parameters = count_parameters(shape);

@@ -69,11 +69,11 @@ void StepWork::add(StepWork const& other, double share) {
 
 template <class T>
 StepWork step_work(Config const& config, int ranks, std::int64_t global_batch,
-                   StepBatchSource const& source) {
+                   StepBatchSource const& source, std::optional<TeacherSource> const& teacher) {
   Tally tally;
   Space const dry = Dry{&tally};
   auto const world = Communicator::imaginary(ranks);
-  auto const step = make_step<T>(dry, world, make_strategy(config, ranks), config);
+  auto const step = make_step<T>(dry, world, make_strategy(config, ranks), config, teacher);
   Arena arena(dry, Arena::no_limit);
   step->begin(global_batch);
   step->accumulate(arena, source, {});
@@ -86,7 +86,8 @@ StepWork step_work(Config const& config, int ranks, std::int64_t global_batch,
 }
 
 template <class T>
-StepWork step_work(Config const& config, config::CropSizes const& sizes, int ranks) {
+StepWork step_work(Config const& config, config::CropSizes const& sizes, int ranks,
+                   std::optional<TeacherSource> const& teacher) {
   auto const shape = model_shape(config);
   auto const masks = make_masks(config, sizes.global);
   auto const batch = config.data.batch_size;
@@ -99,12 +100,22 @@ StepWork step_work(Config const& config, config::CropSizes const& sizes, int ran
     return typical_batch(config, shape, sizes, masks,
                          {share.begin + within.begin, share.begin + within.end});
   };
-  return step_work<T>(config, ranks, batch, {.micro_batches = parts, .next = next});
+  StepBatchSource source{.micro_batches = parts, .next = next};
+  if (!teacher || !teacher->shared) return step_work<T>(config, ranks, batch, source, teacher);
+  auto alone = teacher;
+  alone->shared->ranks = Communicator::self();
+  source.teacher_micro_batches = alone->shared->micro_batches;
+  source.next_of_teacher = [&] { return dry_batch(config, shape, sizes, alone->shared->images); };
+  return step_work<T>(config, ranks, batch, source, alone);
 }
 
-template StepWork step_work<float>(Config const&, config::CropSizes const&, int);
-template StepWork step_work<bfloat16>(Config const&, config::CropSizes const&, int);
-template StepWork step_work<float>(Config const&, int, std::int64_t, StepBatchSource const&);
-template StepWork step_work<bfloat16>(Config const&, int, std::int64_t, StepBatchSource const&);
+template StepWork step_work<float>(Config const&, config::CropSizes const&, int,
+                                   std::optional<TeacherSource> const&);
+template StepWork step_work<bfloat16>(Config const&, config::CropSizes const&, int,
+                                      std::optional<TeacherSource> const&);
+template StepWork step_work<float>(Config const&, int, std::int64_t, StepBatchSource const&,
+                                   std::optional<TeacherSource> const&);
+template StepWork step_work<bfloat16>(Config const&, int, std::int64_t, StepBatchSource const&,
+                                      std::optional<TeacherSource> const&);
 
 }  // namespace dino::train

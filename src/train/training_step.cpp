@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.hpp"
+#include "train/frozen_teacher.hpp"
 #include "train/stopwatch.hpp"
 
 namespace dino::train {
@@ -117,6 +118,8 @@ template <class T>
 void TrainingStep<T>::poll() {
   student_.store.poll();
   teacher_.store.poll();
+  if (auto* const frozen = frozen_teacher())
+    for (auto* const store : frozen->stores()) store->poll();
 }
 
 template class TrainingStep<float>;

@@ -19,6 +19,9 @@
 
 namespace dino::train {
 
+template <class T>
+class FrozenTeacher;
+
 /// Crops of one micro-batch of this rank, crop-major, in the space's memory.
 struct CropViews {
   std::int64_t images = 0;
@@ -45,6 +48,10 @@ struct StepBatch {
 struct StepBatchSource {
   std::int64_t micro_batches = 1;  ///< the same number on all ranks
   std::function<StepBatch()> next;
+  /// Of a frozen teacher whose passes several students share: global crops and masks of this rank's
+  /// share of the global batch over all ranks.
+  std::int64_t teacher_micro_batches = 0;
+  std::function<StepBatch()> next_of_teacher = {};
 };
 
 /// Values of the schedules in one step. Source: method.md 6.4.
@@ -125,9 +132,11 @@ class TrainingStep {
 
   /// The backbone of a Gram teacher of its own; null: there is none.
   virtual shard::ParameterStore<T>* gram_teacher() { return nullptr; }
+  /// The model that makes the targets in place of `teacher`; null: `teacher` does.
+  virtual FrozenTeacher<T>* frozen_teacher() { return nullptr; }
 
   DinoModel<T>& student() { return student_; }
-  DinoModel<T>& teacher() { return teacher_; }
+  DinoModel<T>& teacher() { return teacher_; }  ///< EMA of the student
   optim::AdamW<T>& optimizer() { return optimizer_; }
   Communicator const& world() const { return world_; }
   StepTimes const& times() const { return times_; }

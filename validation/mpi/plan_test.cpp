@@ -4,7 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <functional>
+
 #include "train/drop_path.hpp"
+#include "train/frozen_teacher.hpp"
 #include "train/make_step.hpp"
 #include "train/slice.hpp"
 
@@ -85,6 +89,15 @@ StepBatch batch_of(Config const& config, config::CropSizes const& sizes, std::in
   return {crop_views(*owned, depth, config.data.batch_size), owned};
 }
 
+/// Micro-batches of a slice, one after the other.
+std::function<StepBatch()> batches_of(Config const& config, config::CropSizes const& sizes,
+                                      BatchSlice const& slice) {
+  return [&config, sizes, slice, m = std::int64_t{0}]() mutable {
+    auto const part = share_of(slice.end - slice.begin, m++, slice.micro_batches);
+    return batch_of(config, sizes, part.size(), slice.begin + part.begin);
+  };
+}
+
 /// One step of a run, in an arena of so many bytes, which must be enough.
 struct Run {
   std::unique_ptr<TrainingStep<float>> step;
@@ -100,29 +113,35 @@ Traffic operator-(Traffic a, Traffic const& b) {
   return a;
 }
 
+/// \param all  the ranks of all students of a frozen teacher, where there are several
 Run run_step(Communicator const& world, Config const& config, std::int64_t bytes,
-             config::CropSizes const& sizes) {
+             config::CropSizes const& sizes, std::optional<Communicator> const& all = {}) {
   Space const space = Host{};
-  Run out{make_step<float>(space, world, make_strategy(config, world.size()), config)};
+  auto const teacher = find_teacher(world, config, all);
+  Run out{make_step<float>(space, world, make_strategy(config, world.size()), config, teacher)};
   out.step->initialize(1);
+  if (auto* const frozen = out.step->frozen_teacher()) frozen->initialize(1);
   Arena arena(space, bytes);
   auto const slice = rank_slice(world, config.data.batch_size, config.run.micro_batch);
   auto const before = world.traffic();
   out.step->begin(config.data.batch_size);
-  std::int64_t m = 0;
-  auto const next = [&] {
-    auto const part = share_of(slice.end - slice.begin, m++, slice.micro_batches);
-    return batch_of(config, sizes, part.size(), slice.begin + part.begin);
-  };
-  out.step->accumulate(arena, {.micro_batches = slice.micro_batches, .next = next}, {});
+  StepBatchSource source{.micro_batches = slice.micro_batches,
+                         .next = batches_of(config, sizes, slice)};
+  if (all) {
+    auto const share = rank_slice(*all, config.data.batch_size, config.distill.micro_batch);
+    source.teacher_micro_batches = share.micro_batches;
+    source.next_of_teacher = batches_of(config, sizes, share);
+  }
+  out.step->accumulate(arena, source, {});
   out.step->finish({}, 0);
   out.world = world.traffic() - before;
   out.arena_bytes = world.max(arena.high_water());
   return out;
 }
 
-Run run_step(Communicator const& world, Config const& config, std::int64_t bytes) {
-  return run_step(world, config, bytes, config::crop_sizes(config.crops).front());
+Run run_step(Communicator const& world, Config const& config, std::int64_t bytes,
+             std::optional<Communicator> const& all = {}) {
+  return run_step(world, config, bytes, config::crop_sizes(config.crops).front(), all);
 }
 
 TEST(Plan, BytesAreThoseOfARunOnAnyRanks) {
@@ -137,8 +156,7 @@ TEST(Plan, BytesAreThoseOfARunOnAnyRanks) {
 
       expect_equal(plan.student, run.step->student().store.bytes());
       expect_equal(plan.teacher, run.step->teacher().store.bytes());
-      if (method == "dinov3")
-        expect_equal(plan.gram_teacher, run.step->gram_teacher()->bytes());
+      if (method == "dinov3") expect_equal(plan.gram_teacher, run.step->gram_teacher()->bytes());
       // The plan allows for the most masked patches, a run draws fewer.
       auto const used = static_cast<double>(run.arena_bytes);
       EXPECT_LE(used, static_cast<double>(plan.activation_bytes));
@@ -290,6 +308,65 @@ TEST(Plan, StepsOfASizeCostWhatARunOfThatSizeAloneDoes) {
     EXPECT_EQ(make_masks(config).at(sizes.global).most_masked(6),
               make_masks(alone, sizes.global)->most_masked(6));
   }
+}
+
+/// A larger model, whose configuration stands in for its checkpoint.
+void distill(Communicator const& world, Config& config) {
+  auto teacher = config;
+  teacher.student.embed_dim = 96;
+  teacher.student.depth = 4;
+  teacher.dino.hidden_dim = teacher.ibot.hidden_dim = 128;
+  teacher.ibot.bottleneck_dim = 48;
+  config.student.drop_path_rate = 0;
+  config.distill.teacher = "teacher.toml";
+  on_rank_zero(world, [&] { std::ofstream(config.distill.teacher) << to_toml(teacher); });
+}
+
+TEST(Plan, CountsAFrozenTeacher) {
+  auto const world = Communicator::world();
+  for (std::string const strategy : {"full", "replicate"}) {
+    SCOPED_TRACE(strategy);
+    auto config = small("dinov3", strategy);
+    auto const alone = make_plan(config, world.size());
+    distill(world, config);
+
+    auto const plan = make_plan(config, world.size());
+    auto const run = run_step(world, config, plan.memory.activation_bytes);
+
+    auto const stores = run.step->frozen_teacher()->stores();
+    auto const passes = stores[0]->bytes(), prototypes = stores[1]->bytes();
+    expect_equal(plan.memory.frozen_teacher,
+                 {.parameters = passes.parameters + prototypes.parameters,
+                  .working = passes.working + prototypes.working});
+    EXPECT_GT(plan.memory.frozen_teacher.parameters, plan.memory.teacher.parameters);
+    EXPECT_GT(plan.work.matrix_flops, alone.work.matrix_flops);
+    EXPECT_LE(run.arena_bytes, plan.memory.activation_bytes);
+    EXPECT_GE(static_cast<double>(run.arena_bytes),
+              0.85 * static_cast<double>(plan.memory.activation_bytes));
+  }
+}
+
+TEST(Plan, CountsTheShareOfATeacherOfSeveralStudents) {
+  auto const all = Communicator::world();
+  auto const group = all.split(all.rank() == 0 ? 0 : 1);
+  auto config = small("dinov3", "full");
+  distill(all, config);
+  config.distill.micro_batch = 3;
+
+  auto const plan = make_plan(config, group.size(), all.size());
+  auto const run = run_step(group, config, plan.memory.activation_bytes, all);
+
+  auto const stores = run.step->frozen_teacher()->stores();
+  EXPECT_EQ(plan.memory.frozen_teacher.parameters,
+            stores[0]->bytes().parameters + stores[1]->bytes().parameters);
+  EXPECT_EQ(plan.memory.frozen_teacher.working,
+            stores[0]->bytes().working + stores[1]->bytes().working);
+  EXPECT_LE(run.arena_bytes, plan.memory.activation_bytes);
+  EXPECT_GE(static_cast<double>(run.arena_bytes),
+            0.8 * static_cast<double>(plan.memory.activation_bytes));
+  if (all.size() == 1) return;
+  // Passes are cut by the number of all ranks, not by that of this student's.
+  EXPECT_LT(plan.work.matrix_flops, make_plan(config, group.size()).work.matrix_flops);
 }
 
 TEST(Plan, LogitsOverManyPrototypesStayBelowTheirLimit) {

@@ -2,12 +2,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 
 #include "config/config.hpp"
+#include "config/student_set.hpp"
 
 namespace dino {
 namespace {
@@ -108,6 +110,26 @@ TEST(Inputs, HoldThePublishedArgumentsOfTheHighResolutionStage) {
   EXPECT_EQ(config.optim.freeze_last_layer_epochs, 0);
   auto second = load("dinov3_vit7b16_gram_anchor");
   EXPECT_EQ(to_toml(Config{.student = config.student}), to_toml(Config{.student = second.student}));
+}
+
+// Source: method.md 8.3.
+TEST(Inputs, HoldThePublishedStudentsOfDinov3) {
+  auto const set = load_students((folder() / "dinov3_distill.toml").string(), {});
+
+  EXPECT_EQ(set.ranks, (std::vector<std::int64_t>{48, 48, 80, 120}));
+  std::vector<std::string> architectures, directories;
+  for (auto const& student : set.students) {
+    architectures.push_back(student.student.arch + " " + student.student.ffn);
+    directories.push_back(student.run.dir);
+    EXPECT_EQ(student.data.batch_size, 1920);
+    EXPECT_EQ(student.dino.out_dim, load("dinov3_vit7b16_pretrain").dino.out_dim);
+    EXPECT_EQ(student.ibot.out_dim, load("dinov3_vit7b16_pretrain").ibot.out_dim);
+    EXPECT_EQ(student.optim.layerwise_decay, 0.99);
+    EXPECT_NEAR(*student.schedules.lr.end, 5e-5 * 4 * std::sqrt(888 / 1024.0), 1e-8);
+  }
+  EXPECT_EQ(architectures, (std::vector<std::string>{"vit_small mlp", "vit_small swiglu",
+                                                     "vit_base mlp", "vit_large mlp"}));
+  EXPECT_EQ(directories.back(), "runs/dinov3_distill_vitl16");
 }
 
 // Source: method.md 8.1, the rows of the released models.

@@ -453,6 +453,29 @@ std::vector<Refusal> const refusals{
      "invalid eval.knn_k=[5, 0] (must be one or more integers >= 1). Try eval.knn_k=[10, 20]"},
     {{"eval.crop_size=8"},
      "invalid eval.crop_size=8 (must be >= student.patch_size=16). Try eval.crop_size=16"},
+    {{"method=dinov3", "student.drop_path_rate=0", "distill.students=[\"a.toml\"]",
+      "distill.ranks=[1]"},
+     "invalid distill.students=[\"a.toml\"] (needs distill.teacher). Try "
+     "distill.teacher=CHECKPOINT"},
+    {{"method=dinov3", "student.drop_path_rate=0", "distill.teacher=a", "distill.ranks=[1]",
+      "distill.students=[\"a\", \"b\"]"},
+     "invalid distill.ranks=[1] (must be one number for each of the 2 distill.students). Try "
+     "distill.ranks=[1, 1]"},
+    {{"method=dinov3", "student.drop_path_rate=0", "distill.teacher=a", "distill.ranks=[2, 0]",
+      "distill.students=[\"a\", \"b\"]"},
+     "invalid distill.ranks=[2, 0] (must be numbers >= 1). Try distill.ranks=[1, 1]"},
+    {{"student.drop_path_rate=0", "distill.teacher=a"},
+     "invalid method=\"dinov1\" (must be dinov2 or dinov3 with distill.teacher=\"a\"). Try "
+     "method=dinov3"},
+    {{"method=dinov3", "distill.teacher=a"},
+     "invalid student.drop_path_rate=0.1 (must be 0 with distill.teacher=\"a\": students learn "
+     "whole). Try student.drop_path_rate=0.0"},
+    {{"method=dinov3", "student.drop_path_rate=0", "distill.teacher=a", "gram.use_loss=true",
+      "gram.ema_teacher=true"},
+     "invalid gram.ema_teacher=true (must be false with distill.teacher=\"a\": the teacher is "
+     "another model). Try gram.ema_teacher=false, and gram.it_load_ema_teacher=0"},
+    {{"distill.micro_batch=0"},
+     "invalid distill.micro_batch=0 (must be >= 1). Try distill.micro_batch=16"},
     {{"eval.resize_size=200"},
      "invalid eval.resize_size=200 (must be >= eval.crop_size=224). Try eval.resize_size=224"}};
 
