@@ -139,9 +139,10 @@ std::optional<MaskMaker> make_masks(Config const& config) {
 }
 
 template <class T>
-StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches) {
+StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches,
+                   Processor processor) {
   Tally tally;
-  Space const dry = Dry{&tally};
+  Space const dry = Dry{&tally, processor};
   auto const shape = model_shape(config);
   auto const step = make_step<T>(dry, Communicator::self(), shard::Strategy{}, config);
   Arena arena(dry, Arena::no_limit);
@@ -159,7 +160,7 @@ template std::unique_ptr<TrainingStep<float>> make_step(Space const&, Communicat
                                                         shard::Strategy const&, Config const&);
 template std::unique_ptr<TrainingStep<bfloat16>> make_step(Space const&, Communicator const&,
                                                            shard::Strategy const&, Config const&);
-template StepCost step_cost<float>(Config const&, std::int64_t, std::int64_t);
-template StepCost step_cost<bfloat16>(Config const&, std::int64_t, std::int64_t);
+template StepCost step_cost<float>(Config const&, std::int64_t, std::int64_t, Processor);
+template StepCost step_cost<bfloat16>(Config const&, std::int64_t, std::int64_t, Processor);
 
 }  // namespace dino::train

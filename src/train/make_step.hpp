@@ -25,6 +25,7 @@ struct StepCost {
 };
 /// \param images  of a micro-batch, at most
 template <class T>
-StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches);
+StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches,
+                   Processor processor = Processor::host);
 
 }  // namespace dino::train

@@ -50,7 +50,8 @@ Plan plan_in(Config const& config, int ranks) {
   if (auto const* const gram = step->gram_teacher()) plan.gram_teacher = gram->bytes();
   plan.images = largest_micro_batch(ranks, config.data.batch_size, config.run.micro_batch);
   plan.micro_batches = micro_batches(ranks, config.data.batch_size, config.run.micro_batch);
-  auto const cost = step_cost<T>(config, plan.images, plan.micro_batches);
+  auto const cost = step_cost<T>(config, plan.images, plan.micro_batches,
+                                 config.run.device == "cuda" ? Processor::cuda : Processor::host);
   plan.activation_bytes = cost.arena_bytes;
   plan.logits_bytes = cost.logits_bytes;
   plan.matrix_flops = cost.matrix_flops;

@@ -20,6 +20,7 @@
 #include "io/metrics.hpp"
 #include "train/checkpointing.hpp"
 #include "train/collapse.hpp"
+#include "train/device.hpp"
 #include "train/drop_path.hpp"
 #include "train/initial_weights.hpp"
 #include "train/make_step.hpp"
@@ -27,6 +28,7 @@
 #include "train/run_directory.hpp"
 #include "train/slice.hpp"
 #include "train/stop.hpp"
+#include "train/upload.hpp"
 
 namespace dino::train {
 namespace {
@@ -91,9 +93,8 @@ class Run {
   Communicator world_;
   Config config_;
   std::optional<RunDirectory> directory_;
-  Space space_ = Host{.between = [this] {
-    if (step_) step_->poll();
-  }};
+  Space space_;
+  CropUpload upload_{space_};
   io::ShardSet shards_;
   Extent extent_;
   BatchSlice slice_;
@@ -126,6 +127,10 @@ Run<T>::Run(Communicator const& world, Config const& config)
     : world_(world),
       config_(config),
       directory_(open_directory(world, config)),
+      space_(make_space(world, config.run.device,
+                        [this] {
+                          if (step_) step_->poll();
+                        })),
       shards_(open_training_shards(world, config)),
       extent_(run_extent(config, shards_.size())),
       slice_(rank_slice(world, config.data.batch_size, config.run.micro_batch)),
@@ -136,7 +141,7 @@ Run<T>::Run(Communicator const& world, Config const& config)
       arena_(space_, step_cost<T>(config,
                                   largest_micro_batch(world.size(), config.data.batch_size,
                                                       config.run.micro_batch),
-                                  slice_.micro_batches)
+                                  slice_.micro_batches, processor_of(space_))
                          .arena_bytes),
       collapse_(config.dino.out_dim) {
   stop_.emplace(chief() ? config.run.dir : std::string(), config.run.time_budget);
@@ -217,7 +222,7 @@ StepBatch Run<T>::next_batch() {
   }
   if (masks_) batch->masks = masks_->masks(progress_.step, first, crops.images);
   if (rope_.any()) batch->rope = rope_.draws(config_.run.seed, progress_.step, depth_);
-  return {crop_views(*batch, depth_, config_.data.batch_size), batch};
+  return upload_({crop_views(*batch, depth_, config_.data.batch_size), batch});
 }
 
 template <class T>

@@ -9,10 +9,12 @@
 #include <vector>
 
 #include "base/philox.hpp"
+#include "train/device.hpp"
 #include "train/drop_path.hpp"
 #include "train/make_step.hpp"
 #include "train/run.hpp"
 #include "train/slice.hpp"
+#include "train/upload.hpp"
 
 namespace dino::train {
 namespace {
@@ -72,15 +74,16 @@ StepFigure measure(Communicator const& world, Config const& config, std::int64_t
   auto const micro_batches =
       rank_slice(world, config.data.batch_size, config.run.micro_batch).micro_batches;
   auto const global_batch = images * micro_batches * world.size();
-  auto const cost = step_cost<T>(config, images, micro_batches);
   std::unique_ptr<TrainingStep<T>> step;
-  Space const space = Host{.between = [&] {
+  Space const space = make_space(world, config.run.device, [&] {
     if (step) step->poll();
-  }};
+  });
+  auto const cost = step_cost<T>(config, images, micro_batches, processor_of(space));
   step = make_step<T>(space, world, make_strategy(config, world.size()), config);
   step->initialize(0);
   Arena arena(space, cost.arena_bytes);
   auto const batch = host_batch(config, shape, images);
+  CropUpload upload(space);
   auto settings = settings_at(config, 0, 1, 2);
   settings.lr = 1e-5;
   StepFigure figure{.steps = steps, .seconds = std::numeric_limits<double>::infinity()};
@@ -95,10 +98,11 @@ StepFigure measure(Communicator const& world, Config const& config, std::int64_t
                           [&] {
                             auto views = crop_views(batch, shape.backbone.depth, global_batch);
                             views.first = (world.rank() * micro_batches + part++) * images;
-                            return StepBatch{views, nullptr};
+                            return upload({views, nullptr});
                           }},
                      settings);
     step->finish(settings, s);
+    synchronize(space);
     std::chrono::duration<double> const seconds = std::chrono::steady_clock::now() - begin;
     if (s > 0 && seconds.count() < figure.seconds) {
       figure.seconds = seconds.count();
