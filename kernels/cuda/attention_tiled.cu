@@ -107,7 +107,7 @@ std::size_t shared_bytes(std::int64_t dim) {
 template <class T>
 __global__ void __launch_bounds__(block_threads)
     forward_kernel(Heads at, T const* qkv, T* out, float* lse) {
-  extern __shared__ float memory[];
+  DINO_DYNAMIC_SHARED(float, memory);
   int const dim = static_cast<int>(at.dim), lane = static_cast<int>(threadIdx.x) % 32;
   Shared const shared(memory, dim);
   load_own(
@@ -159,7 +159,7 @@ template <class T>
 __global__ void __launch_bounds__(block_threads)
     query_gradient_kernel(Heads at, T const* qkv, T const* dout, float const* lse,
                           float const* delta, T* dqkv) {
-  extern __shared__ float memory[];
+  DINO_DYNAMIC_SHARED(float, memory);
   int const dim = static_cast<int>(at.dim), lane = static_cast<int>(threadIdx.x) % 32;
   Shared const shared(memory, dim);
   load_own(
@@ -192,7 +192,7 @@ template <class T>
 __global__ void __launch_bounds__(block_threads)
     key_gradient_kernel(Heads at, T const* qkv, T const* dout, float const* lse, float const* delta,
                         T* dqkv) {
-  extern __shared__ float memory[];
+  DINO_DYNAMIC_SHARED(float, memory);
   int const dim = static_cast<int>(at.dim), lane = static_cast<int>(threadIdx.x) % 32;
   Shared const shared(memory, dim);
   load_own(
@@ -223,10 +223,10 @@ __global__ void __launch_bounds__(block_threads)
   store_channels(dv, 1, dim, lane, qkv_row(dqkv, at, own, 2));
 }
 
-/// launch(heads, grid, shared bytes) for every segment with images.
-template <class Launch>
+/// visit(heads, shape of a launch) for every segment with images.
+template <class Visit>
 void for_segments(TokenLayout const& layout, std::int64_t heads, std::int64_t width,
-                  Launch const& launch) {
+                  Visit const& visit) {
   auto const dim = width / heads;
   for (auto const& segment : layout.segments()) {
     if (segment.images == 0) continue;
@@ -234,8 +234,7 @@ void for_segments(TokenLayout const& layout, std::int64_t heads, std::int64_t wi
                    1.0F / std::sqrt(static_cast<float>(dim))};
     dim3 const grid(static_cast<unsigned>(segment.images * heads),
                     static_cast<unsigned>((segment.tokens() + warps - 1) / warps));
-    launch(at, grid, shared_bytes(dim));
-    check_launch();
+    visit(at, LaunchShape{grid, block_threads, shared_bytes(dim)});
   }
 }
 
@@ -245,9 +244,8 @@ template <class T>
 void attention_tiled(Cuda const& cuda, AttentionForward<T> const& op) {
   auto* const lse = op.lse.size() > 0 ? op.lse.data() : nullptr;
   for_segments(*op.layout, op.heads, op.out.extent(1),
-               [&](Heads const& at, dim3 grid, std::size_t bytes) {
-                 forward_kernel<T><<<grid, block_threads, bytes, stream_of(cuda)>>>(
-                     at, op.qkv.data(), op.out.data(), lse);
+               [&](Heads const& at, LaunchShape const& shape) {
+                 launch(cuda, shape, forward_kernel<T>, at, op.qkv.data(), op.out.data(), lse);
                });
 }
 
@@ -257,12 +255,13 @@ void attention_tiled(Cuda const& cuda, AttentionBackward<T> const& op) {
   auto* const delta = reinterpret_cast<float*>(op.scratch);
   for_warp_rows<1>(cuda, op.out.extent(0) * op.heads, false,
                    DeltaRows<T>{op.heads, width / op.heads, op.out.data(), op.dout.data(), delta});
-  for_segments(*op.layout, op.heads, width, [&](Heads const& at, dim3 grid, std::size_t bytes) {
-    query_gradient_kernel<T><<<grid, block_threads, bytes, stream_of(cuda)>>>(
-        at, op.qkv.data(), op.dout.data(), op.lse.data(), delta, op.dqkv.data());
-    check_launch();
-    key_gradient_kernel<T><<<grid, block_threads, bytes, stream_of(cuda)>>>(
-        at, op.qkv.data(), op.dout.data(), op.lse.data(), delta, op.dqkv.data());
+  for_segments(*op.layout, op.heads, width, [&](Heads const& at, LaunchShape const& shape) {
+    auto const start = [&](auto* kernel) {
+      launch(cuda, shape, kernel, at, op.qkv.data(), op.dout.data(), op.lse.data(), delta,
+             op.dqkv.data());
+    };
+    start(query_gradient_kernel<T>);
+    start(key_gradient_kernel<T>);
   });
 }
 

@@ -81,16 +81,14 @@ void column_sums(Cuda const& cuda, std::int64_t rows, std::int64_t columns, bool
   dim3 const grid(static_cast<unsigned>((columns + width - 1) / width),
                   static_cast<unsigned>(parts));
   if (packs) {
-    column_partials_kernel<M, N>
-        <<<grid, block, 0, stream_of(cuda)>>>(rows, columns, part_rows, f, partials);
+    launch(cuda, {grid, block}, column_partials_kernel<M, N, Sum, F>, rows, columns, part_rows, f,
+           partials);
   } else {
-    column_partials_kernel<M, 1>
-        <<<grid, block, 0, stream_of(cuda)>>>(rows, columns, part_rows, f, partials);
+    launch(cuda, {grid, block}, column_partials_kernel<M, 1, Sum, F>, rows, columns, part_rows, f,
+           partials);
   }
-  check_launch();
-  column_totals_kernel<M><<<grid_for(cuda, M * columns), block_threads, 0, stream_of(cuda)>>>(
-      columns, parts, static_cast<Sum const*>(partials), finish);
-  check_launch();
+  launch(cuda, {grid_for(cuda, M * columns), block_threads}, column_totals_kernel<M, Sum, Finish>,
+         columns, parts, partials, finish);
 }
 
 /// sums[m][column] += total.

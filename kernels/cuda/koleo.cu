@@ -130,10 +130,8 @@ void execute(Cuda const& cuda, KoleoPairs const& op) {
   if (dim == 0) return;
   dim3 const grid(static_cast<unsigned>(rows),
                   static_cast<unsigned>((dim + cuda::block_threads - 1) / cuda::block_threads));
-  gradient_kernel<<<grid, cuda::block_threads, 0, cuda::stream_of(cuda)>>>(
-      op.u.data(), op.neighbours.data(), op.coefficients.data(), rows, dim, topk, eps,
-      op.du.data());
-  cuda::check_launch();
+  cuda::launch(cuda, {grid, cuda::block_threads}, gradient_kernel, op.u.data(),
+               op.neighbours.data(), op.coefficients.data(), rows, dim, topk, eps, op.du.data());
 }
 
 }  // namespace dino

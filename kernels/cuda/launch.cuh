@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/cuda/stream.hpp"
 #include "kernels/cuda/vector.cuh"
 
 namespace dino::cuda {
@@ -34,11 +33,10 @@ template <int N, class F>
 void for_values(Cuda const& cuda, std::int64_t n, bool packs, F const& f) {
   if (n <= 0) return;
   if (packs) {
-    values_kernel<N><<<grid_for(cuda, n / N), block_threads, 0, stream_of(cuda)>>>(n, f);
+    launch(cuda, {grid_for(cuda, n / N), block_threads}, values_kernel<N, F>, n, f);
   } else {
-    values_kernel<1><<<grid_for(cuda, n), block_threads, 0, stream_of(cuda)>>>(n, f);
+    launch(cuda, {grid_for(cuda, n), block_threads}, values_kernel<1, F>, n, f);
   }
-  check_launch();
 }
 
 template <int N, class F>
@@ -64,11 +62,10 @@ void for_rows(Cuda const& cuda, std::int64_t rows, std::int64_t width, bool pack
   dim3 const block(x, block_threads / x);
   auto const grid = grid_for(cuda, (rows + block.y - 1) / block.y * block_threads);
   if (packs) {
-    rows_kernel<N><<<grid, block, 0, stream_of(cuda)>>>(rows, width, f);
+    launch(cuda, {grid, block}, rows_kernel<N, F>, rows, width, f);
   } else {
-    rows_kernel<1><<<grid, block, 0, stream_of(cuda)>>>(rows, width, f);
+    launch(cuda, {grid, block}, rows_kernel<1, F>, rows, width, f);
   }
-  check_launch();
 }
 
 /// Whether rows of `width` values can be read in packs of N.

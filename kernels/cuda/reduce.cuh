@@ -71,11 +71,10 @@ void for_warp_rows(Cuda const& cuda, std::int64_t rows, bool packs, F const& f) 
   if (rows <= 0) return;
   auto const grid = grid_for(cuda, rows * 32);
   if (packs) {
-    warp_rows_kernel<N><<<grid, block_threads, 0, stream_of(cuda)>>>(rows, f);
+    launch(cuda, {grid, block_threads}, warp_rows_kernel<N, F>, rows, f);
   } else {
-    warp_rows_kernel<1><<<grid, block_threads, 0, stream_of(cuda)>>>(rows, f);
+    launch(cuda, {grid, block_threads}, warp_rows_kernel<1, F>, rows, f);
   }
-  check_launch();
 }
 
 template <int N, class F>
@@ -90,11 +89,10 @@ void for_block_rows(Cuda const& cuda, std::int64_t rows, bool packs, F const& f)
   if (rows <= 0) return;
   auto const grid = grid_for(cuda, rows * block_threads);
   if (packs) {
-    block_rows_kernel<N><<<grid, block_threads, 0, stream_of(cuda)>>>(rows, f);
+    launch(cuda, {grid, block_threads}, block_rows_kernel<N, F>, rows, f);
   } else {
-    block_rows_kernel<1><<<grid, block_threads, 0, stream_of(cuda)>>>(rows, f);
+    launch(cuda, {grid, block_threads}, block_rows_kernel<1, F>, rows, f);
   }
-  check_launch();
 }
 
 /// *out += weight Σ values. For partial results in double.
@@ -125,11 +123,10 @@ void sum_values(Cuda const& cuda, std::int64_t n, bool packs, F const& f, double
   auto* const partials = reinterpret_cast<double*>(partials_of(cuda));
   auto const grid = static_cast<unsigned>(blocks);
   if (packs) {
-    sum_values_kernel<N><<<grid, block_threads, 0, stream_of(cuda)>>>(n, f, partials);
+    launch(cuda, {grid, block_threads}, sum_values_kernel<N, F>, n, f, partials);
   } else {
-    sum_values_kernel<1><<<grid, block_threads, 0, stream_of(cuda)>>>(n, f, partials);
+    launch(cuda, {grid, block_threads}, sum_values_kernel<1, F>, n, f, partials);
   }
-  check_launch();
   add_sum(cuda, partials, blocks, weight, out);
 }
 

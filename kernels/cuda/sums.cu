@@ -17,8 +17,7 @@ __global__ void __launch_bounds__(threads)
 }  // namespace
 
 void add_sum(Cuda const& cuda, double const* values, std::int64_t n, double weight, double* out) {
-  add_sum_kernel<<<1, threads, 0, stream_of(cuda)>>>(values, n, weight, out);
-  check_launch();
+  launch(cuda, {1, threads}, add_sum_kernel, values, n, weight, out);
 }
 
 }  // namespace dino::cuda

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading and writing several neighbouring values at once, in float32.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 
+#include "kernels/cuda/device.cuh"
 #include "kernels/view.hpp"
 
 namespace dino::cuda {
@@ -30,9 +32,8 @@ __device__ inline void assign(float& to, float x) {
 __device__ inline void assign(double& to, float x) {
   to = static_cast<double>(x);
 }
-/// To the nearest, ties to even, as on the host; every NaN becomes 0x7FFF.
 __device__ inline void assign(bfloat16& to, float x) {
-  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(to.bits) : "f"(x));
+  to.bits = bfloat16_bits(x);
 }
 
 /// v = the N values at p, which is aligned as Pack is.
