@@ -13,9 +13,10 @@ set(DINO_MPIRUN ${MPIEXEC_EXECUTABLE} --oversubscribe --bind-to none ${MPIEXEC_N
 # dino_add_test(NAME SOURCES a.cpp ... LINK dino::room ... LABELS unit ... [RANKS 1 2 3] [TIMEOUT seconds])
 # A GoogleTest program. With RANKS it runs under mpirun once per number of ranks, as NAME.npN.
 # dino_add_test(NAME SCRIPT script.sh LABELS regression ...) runs a shell script instead.
+# With GPU the program runs once more as gpu/NAME, label gpu, with DINO_TEST_DEVICE=cuda: on a device, or skipped.
 # Each test gets its own empty folder as working directory.
 function(dino_add_test name)
-  cmake_parse_arguments(TEST "" "TIMEOUT;SCRIPT" "SOURCES;LINK;LABELS;RANKS;ARGS" ${ARGN})
+  cmake_parse_arguments(TEST "GPU" "TIMEOUT;SCRIPT" "SOURCES;LINK;LABELS;RANKS;ARGS" ${ARGN})
   if(NOT TEST_TIMEOUT)
     set(TEST_TIMEOUT 120)
   endif()
@@ -27,6 +28,11 @@ function(dino_add_test name)
     target_link_libraries(${target} PRIVATE ${TEST_LINK} dino::test_support)
     set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/bin)
     set(command $<TARGET_FILE:${target}>)
+  endif()
+  if(TEST_GPU)
+    dino_register_test(gpu/${name} 1 gpu ${TEST_TIMEOUT} ${command})
+    set_tests_properties(gpu/${name} PROPERTIES RESOURCE_LOCK gpu
+                         ENVIRONMENT "${DINO_TEST_ENVIRONMENT};DINO_TEST_DEVICE=cuda")
   endif()
   if(NOT TEST_RANKS)
     dino_register_test(${name} 1 "${TEST_LABELS}" ${TEST_TIMEOUT} ${command})

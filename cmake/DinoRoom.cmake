@@ -3,13 +3,16 @@
 # Flags of all of the program's own code: warnings are errors, on every compiler.
 add_library(dino_flags INTERFACE)
 target_compile_features(dino_flags INTERFACE cxx_std_20)
-target_compile_options(dino_flags INTERFACE -Wall -Wextra -Wshadow -Werror -Wno-missing-field-initializers -march=${DINO_ARCH} -fno-math-errno
-                                            -fno-trapping-math)
+set(cxx $<COMPILE_LANGUAGE:CXX>)
+target_compile_options(dino_flags INTERFACE "$<${cxx}:-Wall;-Wextra;-Wshadow;-Werror;-Wno-missing-field-initializers;-march=${DINO_ARCH}>"
+                                            "$<${cxx}:-fno-math-errno;-fno-trapping-math>")
+target_compile_options(dino_flags INTERFACE
+  "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-Werror>")
 target_include_directories(dino_flags INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src)
 if(DINO_SANITIZE)
   # the checks that sanitizers insert mislead GCC's warning of uninitialized values
-  target_compile_options(dino_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined -Wno-maybe-uninitialized
-                                              -fno-omit-frame-pointer)
+  target_compile_options(dino_flags INTERFACE "$<${cxx}:-fsanitize=address,undefined;-fno-sanitize-recover=undefined>"
+                                              "$<${cxx}:-Wno-maybe-uninitialized;-fno-omit-frame-pointer>")
   target_link_options(dino_flags INTERFACE -fsanitize=address,undefined)
 endif()
 

@@ -17,6 +17,8 @@ dino=${DINO_EXECUTABLE:-build/release/dino}
 if [ -z "${DINO_EXECUTABLE:-}" ]; then
   echo "== Building"
   bash jobs/dependencies.sh || echo "Going on: perhaps they are there in another form."
+  # the kernels for devices take minutes to compile: only where there is one
+  if [ ! -e build/release/CMakeCache.txt ] && ! nvidia-smi -L >/dev/null 2>&1; then export DINO_CUDA=OFF; fi
   bash jobs/build.sh release dino
 fi
 "$dino" --version

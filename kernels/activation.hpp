@@ -42,10 +42,18 @@ struct SwigluBackward {
 template <class T>
 void execute(Host const& host, GeluForward<T> const& op);
 template <class T>
+void execute(Cuda const& cuda, GeluForward<T> const& op);
+template <class T>
 void execute(Host const& host, GeluBackward<T> const& op);
+template <class T>
+void execute(Cuda const& cuda, GeluBackward<T> const& op);
 template <class T>
 void execute(Host const& host, SwigluForward<T> const& op);
 template <class T>
+void execute(Cuda const& cuda, SwigluForward<T> const& op);
+template <class T>
 void execute(Host const& host, SwigluBackward<T> const& op);
+template <class T>
+void execute(Cuda const& cuda, SwigluBackward<T> const& op);
 
 }  // namespace dino

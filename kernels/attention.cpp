@@ -3,6 +3,7 @@
 
 #include "base/error.hpp"
 #include "kernels/check.hpp"
+#include "kernels/host/attention_scratch.hpp"
 
 namespace dino {
 
@@ -75,6 +76,21 @@ void AttentionProbabilities<T>::check() const {
   require_extents("AttentionProbabilities", "probabilities", probabilities,
                   {segment.images, heads, segment.tokens(), segment.tokens()});
 }
+
+// See kernels/cuda/attention.cpp.
+template <class T>
+std::int64_t attention_scratch_bytes(Processor processor, TokenLayout const& layout,
+                                     std::int64_t heads, std::int64_t head_dim) {
+  if (processor == Processor::host) return host::attention_scratch_bytes(layout, head_dim);
+  auto const rows = attention_scratch_part(layout.rows() * heads);
+  if constexpr (std::is_same_v<T, float>) return rows;
+  return 2 * rows + attention_scratch_part(layout.rows() * heads * head_dim);
+}
+
+template std::int64_t attention_scratch_bytes<float>(Processor, TokenLayout const&, std::int64_t,
+                                                     std::int64_t);
+template std::int64_t attention_scratch_bytes<bfloat16>(Processor, TokenLayout const&, std::int64_t,
+                                                        std::int64_t);
 
 template struct AttentionForward<float>;
 template struct AttentionForward<bfloat16>;

@@ -46,14 +46,25 @@ struct AttentionProbabilities {
 
 /// Scratch that attention over this layout needs, forward or backward, in bytes.
 template <class T>
-std::int64_t attention_scratch_bytes(TokenLayout const& layout, std::int64_t heads,
-                                     std::int64_t head_dim);
+std::int64_t attention_scratch_bytes(Processor processor, TokenLayout const& layout,
+                                     std::int64_t heads, std::int64_t head_dim);
+
+/// Bytes of the scratch that so many floats take.
+constexpr std::int64_t attention_scratch_part(std::int64_t floats) {
+  return (floats * static_cast<std::int64_t>(sizeof(float)) + 63) / 64 * 64;
+}
 
 template <class T>
 void execute(Host const& host, AttentionForward<T> const& op);
 template <class T>
+void execute(Cuda const& cuda, AttentionForward<T> const& op);
+template <class T>
 void execute(Host const& host, AttentionBackward<T> const& op);
 template <class T>
+void execute(Cuda const& cuda, AttentionBackward<T> const& op);
+template <class T>
 void execute(Host const& host, AttentionProbabilities<T> const& op);
+template <class T>
+void execute(Cuda const& cuda, AttentionProbabilities<T> const& op);
 
 }  // namespace dino

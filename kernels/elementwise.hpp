@@ -45,11 +45,19 @@ struct Scale {
 
 template <class T>
 void execute(Host const& host, Fill<T> const& op);
+template <class T>
+void execute(Cuda const& cuda, Fill<T> const& op);
 template <class From, class To>
 void execute(Host const& host, Cast<From, To> const& op);
+template <class From, class To>
+void execute(Cuda const& cuda, Cast<From, To> const& op);
 template <class T>
 void execute(Host const& host, Axpy<T> const& op);
+template <class T>
+void execute(Cuda const& cuda, Axpy<T> const& op);
 void execute(Host const& host, SumOfSquares const& op);
+void execute(Cuda const& cuda, SumOfSquares const& op);
 void execute(Host const& host, Scale const& op);
+void execute(Cuda const& cuda, Scale const& op);
 
 }  // namespace dino

@@ -45,9 +45,15 @@ struct LinearBackwardWeight {
 
 template <class T, class Out>
 void execute(Host const& host, LinearForward<T, Out> const& op);
+template <class T, class Out>
+void execute(Cuda const& cuda, LinearForward<T, Out> const& op);
 template <class T>
 void execute(Host const& host, LinearBackwardInput<T> const& op);
 template <class T>
+void execute(Cuda const& cuda, LinearBackwardInput<T> const& op);
+template <class T>
 void execute(Host const& host, LinearBackwardWeight<T> const& op);
+template <class T>
+void execute(Cuda const& cuda, LinearBackwardWeight<T> const& op);
 
 }  // namespace dino

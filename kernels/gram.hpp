@@ -27,5 +27,6 @@ struct GramDifference {
 };
 
 void execute(Host const& host, GramDifference const& op);
+void execute(Cuda const& cuda, GramDifference const& op);
 
 }  // namespace dino

@@ -32,6 +32,8 @@ struct KoleoPairs {
 };
 
 void execute(Host const& host, TopNeighbours const& op);
+void execute(Cuda const& cuda, TopNeighbours const& op);
 void execute(Host const& host, KoleoPairs const& op);
+void execute(Cuda const& cuda, KoleoPairs const& op);
 
 }  // namespace dino

@@ -97,18 +97,34 @@ struct WeightNormBackward {
 template <class T>
 void execute(Host const& host, LayerNormForward<T> const& op);
 template <class T>
+void execute(Cuda const& cuda, LayerNormForward<T> const& op);
+template <class T>
 void execute(Host const& host, LayerNormBackward<T> const& op);
+template <class T>
+void execute(Cuda const& cuda, LayerNormBackward<T> const& op);
 template <class T>
 void execute(Host const& host, RmsNormForward<T> const& op);
 template <class T>
+void execute(Cuda const& cuda, RmsNormForward<T> const& op);
+template <class T>
 void execute(Host const& host, RmsNormBackward<T> const& op);
+template <class T>
+void execute(Cuda const& cuda, RmsNormBackward<T> const& op);
 template <class T>
 void execute(Host const& host, L2NormalizeForward<T> const& op);
 template <class T>
+void execute(Cuda const& cuda, L2NormalizeForward<T> const& op);
+template <class T>
 void execute(Host const& host, L2NormalizeBackward<T> const& op);
+template <class T>
+void execute(Cuda const& cuda, L2NormalizeBackward<T> const& op);
 template <class T>
 void execute(Host const& host, WeightNormForward<T> const& op);
 template <class T>
+void execute(Cuda const& cuda, WeightNormForward<T> const& op);
+template <class T>
 void execute(Host const& host, WeightNormBackward<T> const& op);
+template <class T>
+void execute(Cuda const& cuda, WeightNormBackward<T> const& op);
 
 }  // namespace dino

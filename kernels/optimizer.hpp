@@ -27,6 +27,8 @@ struct EmaUpdate {
 };
 
 void execute(Host const& host, AdamWStep const& op);
+void execute(Cuda const& cuda, AdamWStep const& op);
 void execute(Host const& host, EmaUpdate const& op);
+void execute(Cuda const& cuda, EmaUpdate const& op);
 
 }  // namespace dino

@@ -42,5 +42,7 @@ struct GridResample {
 
 template <class T>
 void execute(Host const& host, GridResample<T> const& op);
+template <class T>
+void execute(Cuda const& cuda, GridResample<T> const& op);
 
 }  // namespace dino

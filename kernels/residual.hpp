@@ -55,10 +55,18 @@ struct ResidualBackward {
 template <class T>
 void execute(Host const& host, RowGather<T> const& op);
 template <class T>
+void execute(Cuda const& cuda, RowGather<T> const& op);
+template <class T>
 void execute(Host const& host, RowScatterAdd<T> const& op);
+template <class T>
+void execute(Cuda const& cuda, RowScatterAdd<T> const& op);
 template <class T>
 void execute(Host const& host, ResidualForward<T> const& op);
 template <class T>
+void execute(Cuda const& cuda, ResidualForward<T> const& op);
+template <class T>
 void execute(Host const& host, ResidualBackward<T> const& op);
+template <class T>
+void execute(Cuda const& cuda, ResidualBackward<T> const& op);
 
 }  // namespace dino

@@ -31,5 +31,7 @@ std::int64_t rope_table_size(TokenLayout const& layout, std::int64_t head_dim);
 
 template <class T>
 void execute(Host const& host, RopeRotate<T> const& op);
+template <class T>
+void execute(Cuda const& cuda, RopeRotate<T> const& op);
 
 }  // namespace dino

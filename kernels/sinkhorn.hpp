@@ -43,8 +43,12 @@ struct NormalizeScaledRows {
 };
 
 void execute(Host const& host, SinkhornExponential const& op);
+void execute(Cuda const& cuda, SinkhornExponential const& op);
 void execute(Host const& host, ScaledColumnSums const& op);
+void execute(Cuda const& cuda, ScaledColumnSums const& op);
 void execute(Host const& host, InverseRowSums const& op);
+void execute(Cuda const& cuda, InverseRowSums const& op);
 void execute(Host const& host, NormalizeScaledRows const& op);
+void execute(Cuda const& cuda, NormalizeScaledRows const& op);
 
 }  // namespace dino

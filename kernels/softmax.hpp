@@ -74,11 +74,18 @@ struct ProbabilityStatistics {
 };
 
 void execute(Host const& host, CenteredSoftmax const& op);
+void execute(Cuda const& cuda, CenteredSoftmax const& op);
 void execute(Host const& host, ColumnSums const& op);
+void execute(Cuda const& cuda, ColumnSums const& op);
 template <class T>
 void execute(Host const& host, DinoCrossEntropy<T> const& op);
 template <class T>
+void execute(Cuda const& cuda, DinoCrossEntropy<T> const& op);
+template <class T>
 void execute(Host const& host, TokenCrossEntropy<T> const& op);
+template <class T>
+void execute(Cuda const& cuda, TokenCrossEntropy<T> const& op);
 void execute(Host const& host, ProbabilityStatistics const& op);
+void execute(Cuda const& cuda, ProbabilityStatistics const& op);
 
 }  // namespace dino

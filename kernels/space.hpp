@@ -16,6 +16,18 @@ struct Host {
   std::function<void()> between;
 };
 
+namespace cuda {
+class Context;
+}
+
+/// A graphics processor and its memory; copies share one context. Operations are queued on its
+/// stream in the order of their calls, and `run` returns before they are done. `between` as for
+/// Host. Made by `device_space` (kernels/device.hpp).
+struct Cuda {
+  std::shared_ptr<cuda::Context> context;
+  std::function<void()> between;
+};
+
 /// What the operations of a dry run would have done.
 struct Tally {
   double matrix_flops =
@@ -23,13 +35,21 @@ struct Tally {
   std::int64_t operations = 0;
 };
 
+/// What computes: the processor, or a device.
+enum class Processor { host, cuda };
+
 /// A dry run: operations are checked and counted, nothing is computed, memory is never touched.
 struct Dry {
   Tally* tally;
+  Processor stands_for = Processor::host;  ///< whose scratch memory is counted
 };
 
 /// Where operations run and where their memory lies.
+#ifdef DINO_WITH_CUDA
+using Space = std::variant<Host, Dry, Cuda>;
+#else
 using Space = std::variant<Host, Dry>;
+#endif
 
 /// Counts the operation; operations without matrix products need no `matrix_flops`.
 template <class Op>
@@ -42,20 +62,40 @@ void execute(Dry const& dry, Op const& op) {
 template <class Op>
 void run(Space const& space, Op const& op) {
   op.check();
-  std::visit([&](auto const& where) { execute(where, op); }, space);
-  if (auto const* host = std::get_if<Host>(&space); host != nullptr && host->between)
-    host->between();
+  std::visit(
+      [&](auto const& where) {
+        execute(where, op);
+        if constexpr (requires { where.between; }) {
+          if (where.between) where.between();
+        }
+      },
+      space);
 }
 
 inline bool is_dry(Space const& space) {
   return std::holds_alternative<Dry>(space);
 }
+/// Whether the space's memory can be read and written by the processor: host code may use views of
+/// it, and MPI its addresses.
+inline bool is_host(Space const& space) {
+  return std::holds_alternative<Host>(space);
+}
 
-/// One block of memory of a space, zero on the host, aligned to 64 bytes. In a dry run it has an
-/// address that must not be read.
+/// What the space, or the run that a dry one stands for, computes with.
+inline Processor processor_of(Space const& space) {
+  if (auto const* dry = std::get_if<Dry>(&space)) return dry->stands_for;
+  return is_host(space) ? Processor::host : Processor::cuda;
+}
+
+/// Waits until everything that was run is done.
+void synchronize(Space const& space);
+
+/// One block of memory of a space, zero, aligned to 64 bytes. In a dry run it has an address that
+/// must not be read. It must not outlive the context of a device.
 class Buffer {
  public:
   Buffer() = default;
+  /// \throws Error (usage) where a device has too little memory, with what is needed and free
   Buffer(Space const& space, std::int64_t bytes);
   /// Memory that belongs to someone else and outlives this.
   explicit Buffer(View<std::byte, 1> memory) : data_(memory.data()), bytes_(memory.size()) {}

@@ -121,15 +121,28 @@ struct ClassTokenScatter {
 template <class T>
 void execute(Host const& host, PatchGather<T> const& op);
 template <class T>
+void execute(Cuda const& cuda, PatchGather<T> const& op);
+template <class T>
 void execute(Host const& host, TokensAssemble<T> const& op);
+template <class T>
+void execute(Cuda const& cuda, TokensAssemble<T> const& op);
 template <class T>
 void execute(Host const& host, TokensAssembleBackward<T> const& op);
 template <class T>
+void execute(Cuda const& cuda, TokensAssembleBackward<T> const& op);
+template <class T>
 void execute(Host const& host, PositionResample<T> const& op);
+template <class T>
+void execute(Cuda const& cuda, PositionResample<T> const& op);
 void execute(Host const& host, PositionResampleBackward const& op);
+void execute(Cuda const& cuda, PositionResampleBackward const& op);
 template <class T>
 void execute(Host const& host, ClassTokenGather<T> const& op);
 template <class T>
+void execute(Cuda const& cuda, ClassTokenGather<T> const& op);
+template <class T>
 void execute(Host const& host, ClassTokenScatter<T> const& op);
+template <class T>
+void execute(Cuda const& cuda, ClassTokenScatter<T> const& op);
 
 }  // namespace dino

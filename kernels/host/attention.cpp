@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/host/attention_scratch.hpp"
 #include "kernels/host/parallel.hpp"
 #include "kernels/host/row_math.hpp"
 #include "kernels/host/store.hpp"
@@ -202,9 +203,7 @@ void backward_head(AttentionBackward<T> const& op, Head const& head, Scratch scr
 
 }  // namespace
 
-template <class T>
-std::int64_t attention_scratch_bytes(TokenLayout const& layout, std::int64_t /*heads*/,
-                                     std::int64_t head_dim) {
+std::int64_t host::attention_scratch_bytes(TokenLayout const& layout, std::int64_t head_dim) {
   std::int64_t floats = 0;
   for (auto const& segment : layout.segments())
     floats = std::max(floats, scratch_floats(segment.tokens(), head_dim));
@@ -244,10 +243,6 @@ void execute(Host const&, AttentionProbabilities<T> const& op) {
   });
 }
 
-template std::int64_t attention_scratch_bytes<float>(TokenLayout const&, std::int64_t,
-                                                     std::int64_t);
-template std::int64_t attention_scratch_bytes<bfloat16>(TokenLayout const&, std::int64_t,
-                                                        std::int64_t);
 template void execute(Host const&, AttentionForward<float> const&);
 template void execute(Host const&, AttentionForward<bfloat16> const&);
 template void execute(Host const&, AttentionBackward<float> const&);

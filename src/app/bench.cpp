@@ -12,6 +12,7 @@
 #include "data/loader_figure.hpp"
 #include "data/open_shards.hpp"
 #include "io/checkpoint_bench.hpp"
+#include "train/device.hpp"
 #include "train/slice.hpp"
 #include "train/step_figure.hpp"
 
@@ -25,9 +26,9 @@ ExitCode print(Communicator const& world, Json const& figures) {
   return ExitCode::finished;
 }
 
-Json gemm_json(Precision precision, std::int64_t rows, std::int64_t in, std::int64_t out,
-               double seconds) {
-  auto const figure = measure_gemm(precision, rows, in, out, seconds);
+Json gemm_json(Space const& space, Precision precision, std::int64_t rows, std::int64_t in,
+               std::int64_t out, double seconds) {
+  auto const figure = measure_gemm(space, precision, rows, in, out, seconds);
   return {{"rows", rows},
           {"in", in},
           {"out", out},
@@ -43,10 +44,16 @@ double common_rate(GemmFigure const& figure) {
 
 void declare_gemm(CLI::App& command, Action& action) {
   auto const seconds = std::make_shared<double>(1.0);
+  auto const device = std::make_shared<std::string>("auto");
   command.add_option("--seconds", *seconds, "per shape")->capture_default_str();
-  command.callback([seconds, &action] {
-    action = [seconds](Communicator const& world) {
-      Json json{{"bench", "gemm"}, {"ranks", world.size()}};
+  command.add_option("--device", *device, "where the products are computed")
+      ->check(CLI::IsMember({"auto", "host", "cuda"}))
+      ->capture_default_str();
+  command.callback([seconds, device, &action] {
+    action = [seconds, device](Communicator const& world) {
+      auto const space = train::make_space(world, *device);
+      Json json{
+          {"bench", "gemm"}, {"ranks", world.size()}, {"device", is_host(space) ? "host" : "cuda"}};
       for (auto const& [name, precision] :
            {std::pair{"fp32", Precision::fp32}, std::pair{"bf16", Precision::bf16}}) {
         for (auto const& [rows, in, out] : {std::array<std::int64_t, 3>{4096, 384, 1536},
@@ -54,7 +61,7 @@ void declare_gemm(CLI::App& command, Action& action) {
                                             {4096, 768, 3072},
                                             {4096, 1024, 4096},
                                             {256, 256, 65536}})
-          json[name].push_back(gemm_json(precision, rows, in, out, *seconds));
+          json[name].push_back(gemm_json(space, precision, rows, in, out, *seconds));
       }
       return print(world, json);
     };
@@ -81,11 +88,13 @@ ExitCode bench_step(Communicator const& world, Config const& config, std::int64_
   auto const figure = train::measure_step(world, config, steps);
   auto const shape = train::model_shape(config);
   auto const precision = config.run.precision == "bf16" ? Precision::bf16 : Precision::fp32;
+  auto const space = train::make_space(world, config.run.device);
   // The same ranks at once, as in the step: they share cores and memory.
-  auto const gemm = common_rate(
-      measure_gemm(precision, 4096, shape.backbone.embed_dim, shape.backbone.mlp_hidden, 2.0));
+  auto const gemm = common_rate(measure_gemm(space, precision, 4096, shape.backbone.embed_dim,
+                                             shape.backbone.mlp_hidden, 2.0));
   return print(world, {{"bench", "step"},
                        {"ranks", world.size()},
+                       {"device", is_host(space) ? "host" : "cuda"},
                        {"precision", config.run.precision},
                        {"batch_size", config.data.batch_size},
                        {"parameters", figure.parameters},

@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "eval/raw_pixels.hpp"
+#include "train/device.hpp"
 #include "train/frozen.hpp"
 
 namespace dino::app {
@@ -22,6 +23,9 @@ void FeatureSourceOptions::declare(CLI::App& command) {
       ->capture_default_str();
   command.add_option("--precision", precision, "compute precision")
       ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str();
+  command.add_option("--device", device, "where the model runs")
+      ->check(CLI::IsMember({"auto", "host", "cuda"}))
       ->capture_default_str();
   command.add_option("--resize", resize_size, "shorter side after the resize, pixels")
       ->check(CLI::PositiveNumber);
@@ -48,7 +52,7 @@ FeatureOptions feature_options(FeatureSourceOptions const& options, Config const
 
 template <class T>
 auto model_extractor(Communicator const& world, FeatureSourceOptions const& options) {
-  Space const space = Host{};
+  Space const space = train::make_space(world, options.device);
   std::shared_ptr<train::FrozenBackbone<T>> const frozen =
       train::FrozenBackbone<T>::load(space, world, options.checkpoint, options.model);
   return [=](io::ShardSet const& shards) {

@@ -19,6 +19,7 @@ struct FeatureSourceOptions {
   std::string checkpoint;
   std::string model = "teacher";
   std::string precision = "fp32";
+  std::string device = "auto";
   std::optional<std::int64_t> resize_size, crop_size;
   std::int64_t batch_size = 64, workers = 1;
 

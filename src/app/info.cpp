@@ -8,19 +8,28 @@
 
 #include "app/command.hpp"
 #include "io/describe.hpp"
+#include "kernels/device.hpp"
 
 namespace dino::app {
 namespace {
 
+std::string describe_devices() {
+  auto text =
+      fmt::format("devices: host ({} cores of this node)", std::thread::hardware_concurrency());
+  auto const list = find_devices();
+  if (list.devices.empty()) return fmt::format("{}; no cuda: {}\n", text, list.reason);
+  for (auto const& device : list.devices) text += fmt::format("\n         {}", device.describe());
+  return text + '\n';
+}
+
 std::string describe_program(Communicator const& world) {
   return fmt::format(
-      "dino {}\nbuild: {}, {}, {}\nMPI: {} ranks on {} nodes or more, {}\ndevices: host ({} cores "
+      "dino {}\nbuild: {}, {}, {}\nMPI: {} ranks on {} nodes or more, {}\n{}bf16 matrix products "
       "of "
-      "this node); this build has no CUDA\nbf16 matrix products: {}\n",
+      "the host: {}\n",
       DINO_VERSION, DINO_BUILD_TYPE, DINO_COMPILER, DINO_BUILD_ARCH, world.size(),
       (world.size() + world.split_node().size() - 1) / world.split_node().size(), DINO_MPI_VERSION,
-      std::thread::hardware_concurrency(),
-      __builtin_cpu_supports("avx512bf16") != 0 ? "native" : "emulated (slow)");
+      describe_devices(), __builtin_cpu_supports("avx512bf16") != 0 ? "native" : "emulated (slow)");
 }
 
 }  // namespace

@@ -254,6 +254,18 @@ void Communicator::exchange(std::span<std::span<std::byte const> const> send,
   mpi_check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE));
 }
 
+std::vector<std::string> Communicator::all_gather_text(std::string const& mine) const {
+  std::vector<std::int64_t> lengths;
+  auto const all = all_gather_varying(std::as_bytes(std::span(mine)), &lengths);
+  std::vector<std::string> texts;
+  auto const* next = reinterpret_cast<char const*>(all.data());
+  for (auto const length : lengths) {
+    texts.emplace_back(next, static_cast<std::size_t>(length));
+    next += length;
+  }
+  return texts;
+}
+
 Request Communicator::all_gather(std::span<std::byte const> mine, std::span<std::byte> all) const {
   require(all.size() == mine.size() * static_cast<std::size_t>(size_), ExitCode::bug,
           "all_gather: {} bytes do not hold {} from each of {} ranks", all.size(), mine.size(),

@@ -87,6 +87,10 @@ class Communicator {
   Communicator split(int color) const;
   /// The ranks of the same node (shared memory).
   Communicator split_node() const;
+  /// This rank's place among the ranks of its node. Collective.
+  int local_rank() const { return split_node().rank(); }
+  /// Texts of all ranks, in their order, on every rank.
+  std::vector<std::string> all_gather_text(std::string const& mine) const;
 
   void barrier() const;
   void broadcast(std::span<std::byte> bytes, int root = 0) const;

@@ -14,9 +14,10 @@ View<T, 2> class_features(Vit<T>& backbone, Arena& arena, ImageView images) {
 
 /// Bytes of arena that one forward pass over `images` images needs.
 template <class T>
-std::int64_t arena_bytes(VitShape const& shape, std::int64_t images, std::int64_t side) {
+std::int64_t arena_bytes(VitShape const& shape, std::int64_t images, std::int64_t side,
+                         Processor processor) {
   Tally tally;
-  Space const dry = Dry{&tally};
+  Space const dry = Dry{&tally, processor};
   shard::ParameterStore<T> store(dry, shard::ShardGroups::make(Communicator::self(), 1), {},
                                  vit_units(shape, "backbone."), shard::Role::teacher);
   Vit<T> backbone(dry, shape, store, 0);
@@ -36,7 +37,8 @@ LabelledFeatures extract_features(Space const& space, Communicator const& comm, 
   auto const side = options.transform.crop_size;
   auto const mine = share_of(shards.size(), comm.rank(), comm.size());
   auto const dim = backbone.shape().embed_dim;
-  Arena arena(space, arena_bytes<T>(backbone.shape(), options.batch_size, side));
+  Arena arena(space,
+              arena_bytes<T>(backbone.shape(), options.batch_size, side, processor_of(space)));
   LabelledFeatures out{.dim = dim, .features = {}, .labels = {}};
   // Ranks may share the parameters: all run the same number of passes, some of them empty.
   auto const passes = (comm.max(mine.size()) + options.batch_size - 1) / options.batch_size;

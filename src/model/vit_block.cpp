@@ -45,8 +45,8 @@ bool split_bias(VitShape const& shape) {
 template <class T>
 std::byte* Vit<T>::attention_scratch(Arena& arena, TokenLayout const& layout) const {
   return arena
-      .take<std::byte, 1>({attention_scratch_bytes<T>(layout, shape_.num_heads,
-                                                      shape_.embed_dim / shape_.num_heads)})
+      .take<std::byte, 1>({attention_scratch_bytes<T>(
+          processor_of(space_), layout, shape_.num_heads, shape_.embed_dim / shape_.num_heads)})
       .data();
 }
 

@@ -6,13 +6,15 @@
 
 #include "base/error.hpp"
 #include "kernels/elementwise.hpp"
+#include "kernels/host_arrays.hpp"
 
 namespace dino::shard {
 namespace {
 
 template <class T>
-std::span<std::byte const> bytes_of(View<T, 1> view) {
-  return std::as_bytes(view.span());
+View<std::byte, 1> bytes_of(View<T, 1> view) {
+  return {reinterpret_cast<std::byte*>(view.data()),
+          {view.size() * static_cast<std::int64_t>(sizeof(T))}};
 }
 
 }  // namespace
@@ -42,7 +44,12 @@ ShardGroups ShardGroups::make(Communicator const& world, int group_size) {
 template <class T>
 ParameterStore<T>::ParameterStore(Space const& space, ShardGroups const& groups,
                                   Strategy const& strategy, std::vector<UnitSpec> units, Role role)
-    : space_(space), groups_(groups), strategy_(strategy), role_(role) {
+    : space_(space),
+      groups_(groups),
+      in_group_(space, groups.group),
+      in_replicas_(space, groups.replicas),
+      strategy_(strategy),
+      role_(role) {
   for (auto& spec : units) units_.emplace_back(UnitLayout(std::move(spec), groups_.group.size()));
   for (auto& unit : units_) {
     auto const n = unit.layout.part_size();
@@ -108,8 +115,7 @@ bool ParameterStore<T>::start_gather(int index) {
   auto const mine =
       all.rows(part() * unit.layout.part_size(), (part() + 1) * unit.layout.part_size());
   run(space_, Cast<float, T>{.x = unit.master, .y = mine});
-  if (sharded())
-    unit.request = groups_.group.all_gather(bytes_of(mine), std::as_writable_bytes(all.span()));
+  if (sharded()) unit.request = in_group_.all_gather(bytes_of(mine), bytes_of(all));
   return true;
 }
 
@@ -185,7 +191,7 @@ void ParameterStore<T>::reduce(int index, Last last) {
   require(slot != gradient_slots_.end(), ExitCode::bug, "unit {} is reduced without a gradient",
           units_[static_cast<std::size_t>(index)].layout.spec().prefix);
   slot->last = last == Last::yes;
-  slot->request = groups_.group.reduce_scatter_sum(slot->full.span(), slot->received.span());
+  slot->request = in_group_.reduce_scatter_sum(slot->full, slot->received);
 }
 
 template <class T>
@@ -203,7 +209,7 @@ template <class T>
 void ParameterStore<T>::start_replica_sum(int unit) {
   if (groups_.replicas.size() == 1) return;
   replica_sums_.push_back(
-      groups_.replicas.all_reduce_sum(units_[static_cast<std::size_t>(unit)].gradient.span()));
+      in_replicas_.all_reduce_sum(units_[static_cast<std::size_t>(unit)].gradient));
 }
 
 template <class T>
@@ -225,15 +231,18 @@ template <class T>
 void ParameterStore<T>::initialize(std::uint64_t seed) {
   if (is_dry(space_)) return;
   for (auto& unit : units_) {
+    HostArrays arrays(space_);
     auto const& spec = unit.layout.spec();
+    auto const master = arrays.room(unit.master);
     for (std::size_t p = 0; p < spec.parameters.size(); ++p) {
       auto const overlap = unit.layout.overlap(p, part());
       auto const name = spec.prefix + spec.parameters[p].name;
       for (std::int64_t i = 0; i < overlap.count; ++i) {
-        unit.master[overlap.in_part + i] =
+        master[static_cast<std::size_t>(overlap.in_part + i)] =
             initial_value(spec.parameters[p].init, seed, name, overlap.in_parameter + i);
       }
     }
+    arrays.send();
   }
 }
 

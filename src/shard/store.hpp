@@ -11,6 +11,7 @@
 
 #include "comm/communicator.hpp"
 #include "kernels/space.hpp"
+#include "shard/exchange.hpp"
 #include "shard/parameters.hpp"
 
 namespace dino::shard {
@@ -59,6 +60,7 @@ class ParameterStore {
   Communicator const& group() const { return groups_.group; }
   Communicator const& replicas() const { return groups_.replicas; }
   Role role() const { return role_; }
+  Space const& space() const { return space_; }
 
   /// Gathered parameters of a unit, in T; starts gathering the next units of the pass.
   UnitView<T const> gather(int unit, Pass pass);
@@ -100,7 +102,7 @@ class ParameterStore {
     View<float, 1> master, gradient, exp_avg, exp_avg_sq;  ///< [part_size]
     int pool = -1;                                         ///< pool of gathered buffers
     int slot = -1;                                         ///< slot in use, or -1: not gathered
-    Request request;                                       ///< of the gather
+    Exchange request;                                      ///< of the gather
   };
   /// Buffers shared by units of one size.
   struct Pool {
@@ -113,7 +115,7 @@ class ParameterStore {
     View<float, 1> full, received;
     int unit = -1;
     bool last = false;
-    Request request;
+    Exchange request;
   };
 
   bool sharded() const { return groups_.group.size() > 1; }
@@ -134,13 +136,14 @@ class ParameterStore {
 
   Space space_;
   ShardGroups groups_;
+  Exchanger in_group_, in_replicas_;
   Strategy strategy_;
   Role role_;
   std::vector<Unit> units_;
   std::vector<Pool> pools_;
   std::vector<GradientSlot> gradient_slots_;
   std::size_t next_gradient_slot_ = 0;  ///< slots of one size are used in turn
-  std::deque<Request> replica_sums_;
+  std::deque<Exchange> replica_sums_;
   std::vector<Buffer> memory_;
   StoreBytes bytes_;
 };

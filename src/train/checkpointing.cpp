@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/log.hpp"
+#include "kernels/host_arrays.hpp"
 #include "train/frozen_teacher.hpp"
 
 namespace dino::train {
@@ -74,33 +75,32 @@ void for_each_array(ArrayGroup<T> const& group, auto const& visit) {
     for (auto const& part : held_parts(store, unit)) {
       auto const& spec = store.layout(unit).spec().parameters[part.parameter];
       if (group.trained_only && spec.trained == shard::Trained::no) continue;
-      auto* const values = part.count > 0 ? group.values(unit).data() + part.in_part : nullptr;
-      visit(group.path + part.name, part,
-            std::span<float>(values, static_cast<std::size_t>(part.count)));
+      auto const values = group.values(unit).rows(part.in_part, part.in_part + part.count);
+      visit(group.path + part.name, part, values);
     }
   }
 }
 
-/// Requests for every array of a group.
+/// Requests for every array of a group, to be sent to the space when they are answered.
 template <class T>
-void request_arrays(ArrayGroup<T> const& group, std::vector<io::CheckpointRequest>& requests) {
-  for_each_array(group, [&](std::string name, HeldPart const& part, std::span<float> values) {
+void request_arrays(ArrayGroup<T> const& group, HostArrays& arrays,
+                    std::vector<io::CheckpointRequest>& requests) {
+  for_each_array(group, [&](std::string name, HeldPart const& part, View<float, 1> values) {
     requests.push_back({.name = std::move(name),
                         .shape = *part.shape,
                         .offset = part.in_parameter,
-                        .values = values});
+                        .values = arrays.room(values)});
   });
 }
 
 /// The share of a part that this rank writes: groups that hold the same part share the work.
-io::CheckpointPart written_share(std::string name, HeldPart const& part, std::span<float> values,
-                                 int replica, int replicas) {
+io::CheckpointPart written_share(std::string name, HeldPart const& part, View<float, 1> values,
+                                 HostArrays& arrays, int replica, int replicas) {
   auto const share = share_of(part.count, replica, replicas);
   return {.name = std::move(name),
           .shape = *part.shape,
           .offset = part.in_parameter + share.begin,
-          .values = values.subspan(static_cast<std::size_t>(share.begin),
-                                   static_cast<std::size_t>(share.size()))};
+          .values = arrays.values(values.rows(share.begin, share.end))};
 }
 
 template <class T>
@@ -168,7 +168,7 @@ template <class T>
 std::map<std::string, std::vector<std::int64_t>> expected_arrays(TrainingStep<T>& step) {
   std::map<std::string, std::vector<std::int64_t>> arrays;
   for (auto const& group : array_groups(step)) {
-    for_each_array(group, [&](std::string const& name, HeldPart const& part, std::span<float>) {
+    for_each_array(group, [&](std::string const& name, HeldPart const& part, View<float, 1>) {
       arrays[name] = *part.shape;
     });
   }
@@ -245,10 +245,12 @@ Progress load_checkpoint(TrainingStep<T>& step, Config const& config, std::strin
   auto const summary = io::read_checkpoint_summary(path);
   check_belongs(step, config, path, summary, gram_arrays);
   bool const gram = gram_arrays == GramArrays::taken && has_gram_teacher(summary);
+  HostArrays arrays(step.student().store.space());
   std::vector<io::CheckpointRequest> requests;
   for (auto const& group : array_groups(step))
-    if (gram || !belongs_to_gram_teacher(group.path)) request_arrays(group, requests);
+    if (gram || !belongs_to_gram_teacher(group.path)) request_arrays(group, arrays, requests);
   io::read_checkpoint(path, requests);
+  arrays.send();
   for (auto& state : step.loss_state()) {
     auto const name = "loss/" + state.name;
     if (gram || !belongs_to_gram_teacher(name))
@@ -282,11 +284,12 @@ void save_checkpoint(TrainingStep<T>& step, Config const& config, Progress const
   auto const& world = step.world();
   auto const& store = step.student().store;
   int const group_size = store.group().size();
+  HostArrays arrays(store.space());
   std::vector<io::CheckpointPart> parts;
   for (auto const& group : array_groups(step)) {
-    for_each_array(group, [&](std::string name, HeldPart const& part, std::span<float> values) {
-      parts.push_back(written_share(std::move(name), part, values, world.rank() / group_size,
-                                    world.size() / group_size));
+    for_each_array(group, [&](std::string name, HeldPart const& part, View<float, 1> values) {
+      parts.push_back(written_share(std::move(name), part, values, arrays,
+                                    world.rank() / group_size, world.size() / group_size));
     });
   }
   auto const losses = step.loss_state();
@@ -339,9 +342,12 @@ Progress load_former_stage(TrainingStep<T>& step, Config const& config, std::str
 template <class T>
 void load_model(shard::ParameterStore<T>& store, std::string const& path,
                 std::string const& group) {
+  HostArrays arrays(store.space());
   std::vector<io::CheckpointRequest> requests;
-  request_arrays<T>({group + "/", &store, [&](int u) { return store.master(u); }}, requests);
+  request_arrays<T>({group + "/", &store, [&](int u) { return store.master(u); }}, arrays,
+                    requests);
   io::read_checkpoint(path, requests);
+  arrays.send();
   store.invalidate();
 }
 

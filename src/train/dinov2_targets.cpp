@@ -95,8 +95,16 @@ void DinoV2Step<T>::exchange_rows(Arena& arena, std::vector<Work> const& passes,
                              .rows = to_space(space_, arena, from.sources[m]),
                              .y = sent.rows(places.begin, places.end)});
   });
-  if (!is_dry(space_))
+  if (is_host(space_)) {
     exchange_->run(global_batch_, View<T const, 2>(sent), from.counts, received, to.counts);
+  } else if (!is_dry(space_)) {  // by way of the host, whose memory MPI can reach
+    std::vector<T> out(static_cast<std::size_t>(sent.size())),
+        in(static_cast<std::size_t>(received.size()));
+    copy_to_host(space_, std::span(out), View<T const, 2>(sent));
+    exchange_->run(global_batch_, View<T const, 2>{out.data(), sent.extents()}, from.counts,
+                   View<T, 2>{in.data(), received.extents()}, to.counts);
+    copy_to_space(space_, received, std::span<T const>(in));
+  }
   for_each_part(to, [&](std::size_t m, Share places) {
     run(space_, RowGather<T>{.x = received.rows(places.begin, places.end),
                              .rows = to_space(space_, arena, inverse(to.sources[m])),

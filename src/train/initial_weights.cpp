@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "io/checkpoint.hpp"
+#include "kernels/host_arrays.hpp"
 #include "model/positions.hpp"
 
 namespace dino::train {
@@ -53,7 +54,11 @@ class Filler {
  public:
   Filler(shard::ParameterStore<T>& store, std::string const& path, std::string group,
          Arrays const& arrays)
-      : store_(store), path_(path), group_(std::move(group)), arrays_(arrays) {}
+      : store_(store),
+        path_(path),
+        group_(std::move(group)),
+        arrays_(arrays),
+        host_(store.space()) {}
 
   InitialWeights fill() {
     InitialWeights out{.heads = heads_fit(), .positions = false};
@@ -66,6 +71,7 @@ class Filler {
       }
     }
     io::read_checkpoint(path_, requests_);
+    host_.send();
     store_.invalidate();
     return out;
   }
@@ -100,24 +106,23 @@ class Filler {
             "'{}' does not fit this configuration: {} is [{}] there and [{}] here", path_, name,
             fmt::join(it->second, ", "), fmt::join(shape, ", "));
     auto const overlap = layout.overlap(p, store_.part());
-    auto* const own = store_.master(unit).data() + overlap.in_part;
+    auto const own =
+        host_.room(store_.master(unit).rows(overlap.in_part, overlap.in_part + overlap.count));
     if (resampled) {
       auto const whole = resample_positions(io::read_checkpoint_array(path_, group_ + name),
                                             grid_side(it->second), grid_side(shape), shape[2]);
-      std::copy_n(whole.begin() + overlap.in_parameter, overlap.count, own);
+      std::copy_n(whole.begin() + overlap.in_parameter, overlap.count, own.begin());
       return true;
     }
     requests_.push_back(
-        {.name = group_ + name,
-         .shape = shape,
-         .offset = overlap.in_parameter,
-         .values = {overlap.count > 0 ? own : nullptr, static_cast<std::size_t>(overlap.count)}});
+        {.name = group_ + name, .shape = shape, .offset = overlap.in_parameter, .values = own});
     return false;
   }
 
   shard::ParameterStore<T>& store_;
   std::string path_, group_;
   Arrays const& arrays_;
+  HostArrays host_;
   std::vector<io::CheckpointRequest> requests_;
 };
 

@@ -156,9 +156,10 @@ MaskMakers make_masks(Config const& config) {
 
 template <class T>
 StepCost step_cost(Config const& config, config::CropSizes const& sizes, std::int64_t images,
-                   std::int64_t micro_batches, std::optional<TeacherSource> const& teacher) {
+                   std::int64_t micro_batches, std::optional<TeacherSource> const& teacher,
+                   Processor processor) {
   Tally tally;
-  Space const dry = Dry{&tally};
+  Space const dry = Dry{&tally, processor};
   auto const shape = model_shape(config);
   auto alone = teacher;
   StepBatchSource source{.micro_batches = micro_batches,
@@ -179,10 +180,10 @@ StepCost step_cost(Config const& config, config::CropSizes const& sizes, std::in
 
 template <class T>
 StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches,
-                   std::optional<TeacherSource> const& teacher) {
+                   std::optional<TeacherSource> const& teacher, Processor processor) {
   StepCost all;
   for (auto const& sizes : config::crop_sizes(config.crops)) {
-    auto const cost = step_cost<T>(config, sizes, images, micro_batches, teacher);
+    auto const cost = step_cost<T>(config, sizes, images, micro_batches, teacher, processor);
     if (cost.arena_bytes > all.arena_bytes) {
       all.arena_bytes = cost.arena_bytes;
       all.logits_bytes = cost.logits_bytes;
@@ -199,12 +200,12 @@ template std::unique_ptr<TrainingStep<bfloat16>> make_step(Space const&, Communi
                                                            shard::Strategy const&, Config const&,
                                                            std::optional<TeacherSource> const&);
 template StepCost step_cost<float>(Config const&, config::CropSizes const&, std::int64_t,
-                                   std::int64_t, std::optional<TeacherSource> const&);
+                                   std::int64_t, std::optional<TeacherSource> const&, Processor);
 template StepCost step_cost<bfloat16>(Config const&, config::CropSizes const&, std::int64_t,
-                                      std::int64_t, std::optional<TeacherSource> const&);
+                                      std::int64_t, std::optional<TeacherSource> const&, Processor);
 template StepCost step_cost<float>(Config const&, std::int64_t, std::int64_t,
-                                   std::optional<TeacherSource> const&);
+                                   std::optional<TeacherSource> const&, Processor);
 template StepCost step_cost<bfloat16>(Config const&, std::int64_t, std::int64_t,
-                                      std::optional<TeacherSource> const&);
+                                      std::optional<TeacherSource> const&, Processor);
 
 }  // namespace dino::train

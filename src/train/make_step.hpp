@@ -36,13 +36,15 @@ struct StepCost {
 /// \param images  of a micro-batch, at most
 template <class T>
 StepCost step_cost(Config const& config, config::CropSizes const& sizes, std::int64_t images,
-                   std::int64_t micro_batches, std::optional<TeacherSource> const& teacher = {});
+                   std::int64_t micro_batches, std::optional<TeacherSource> const& teacher = {},
+                   Processor processor = Processor::host);
 
 /// The same of all sizes that steps may have: bytes of those that take most, and operations on
 /// average over the steps.
 template <class T>
 StepCost step_cost(Config const& config, std::int64_t images, std::int64_t micro_batches,
-                   std::optional<TeacherSource> const& teacher = {});
+                   std::optional<TeacherSource> const& teacher = {},
+                   Processor processor = Processor::host);
 
 /// A micro-batch of a dry run: extents without values, and the longest lists of masked patches.
 StepBatch dry_batch(Config const& config, ModelShape const& shape, config::CropSizes const& sizes,

@@ -22,6 +22,10 @@ shard::StoreBytes sum_of(shard::StoreBytes const& a, shard::StoreBytes const& b)
           .working = a.working + b.working};
 }
 
+Processor planned_processor(Config const& config) {
+  return config.run.device == "cuda" ? Processor::cuda : Processor::host;
+}
+
 /// The frozen teacher of a planned run. \param all_ranks  of all its students; 0: there is one
 std::optional<TeacherSource> planned_teacher(Config const& config, int all_ranks) {
   std::optional<Communicator> students;
@@ -61,7 +65,8 @@ PlannedMemory memory_in(Config const& config, int ranks,
   }
   memory.images = largest_micro_batch(ranks, config.data.batch_size, config.run.micro_batch);
   memory.micro_batches = micro_batches(ranks, config.data.batch_size, config.run.micro_batch);
-  auto const cost = step_cost<T>(config, memory.images, memory.micro_batches, teacher);
+  auto const cost =
+      step_cost<T>(config, memory.images, memory.micro_batches, teacher, planned_processor(config));
   memory.activation_bytes = cost.arena_bytes;
   memory.logits_bytes = cost.logits_bytes;
   return memory;
@@ -81,8 +86,8 @@ Plan plan_in(Config const& config, int ranks, int all_ranks) {
     auto const work = step_work<T>(config, sizes, ranks, teacher);
     plan.work.add(work, sizes.share);
     if (all.size() == 1) break;
-    auto const cost =
-        step_cost<T>(config, sizes, plan.memory.images, plan.memory.micro_batches, teacher);
+    auto const cost = step_cost<T>(config, sizes, plan.memory.images, plan.memory.micro_batches,
+                                   teacher, planned_processor(config));
     plan.of_sizes.push_back({sizes, cost.arena_bytes, work.matrix_flops});
   }
   plan.work.world.gathered += plan.memory.shared_gathers;

@@ -19,6 +19,7 @@
 #include "train/checkpointing.hpp"
 #include "train/collapse.hpp"
 #include "train/common_checkpoint.hpp"
+#include "train/device.hpp"
 #include "train/drop_path.hpp"
 #include "train/evaluation.hpp"
 #include "train/frozen_teacher.hpp"
@@ -30,6 +31,7 @@
 #include "train/stop.hpp"
 #include "train/teacher_feed.hpp"
 #include "train/training_data.hpp"
+#include "train/upload.hpp"
 
 namespace dino::train {
 namespace {
@@ -91,9 +93,8 @@ class Run {
   std::optional<Communicator> students_;
   Config config_;
   std::optional<RunDirectory> directory_;
-  Space space_ = Host{.between = [this] {
-    if (step_) step_->poll();
-  }};
+  Space space_;
+  CropUpload upload_{space_};
   io::ShardSet shards_;
   std::optional<io::ShardSet> mixed_in_;
   Extent extent_;
@@ -133,6 +134,10 @@ Run<T>::Run(Communicator const& world, Config const& config, std::optional<Commu
       students_(std::move(students)),
       config_(config),
       directory_(open_directory(world, config)),
+      space_(make_space(world, config.run.device,
+                        [this] {
+                          if (step_) step_->poll();
+                        })),
       shards_(open_training_shards(world, config)),
       mixed_in_(open_mixed_in_shards(world, config)),
       extent_(run_extent(config, shards_.size())),
@@ -145,7 +150,7 @@ Run<T>::Run(Communicator const& world, Config const& config, std::optional<Commu
       arena_(space_, step_cost<T>(config,
                                   largest_micro_batch(world.size(), config.data.batch_size,
                                                       config.run.micro_batch),
-                                  slice_.micro_batches, teacher_)
+                                  slice_.micro_batches, teacher_, processor_of(space_))
                          .arena_bytes),
       collapse_(config.dino.out_dim),
       evaluation_(space_, world, config) {
@@ -270,7 +275,7 @@ StepBatch Run<T>::next_batch() {
   if (auto const maker = masks_.find(crops.global.size); maker != masks_.end())
     batch->masks = maker->second.masks(progress_.step, first, crops.images);
   if (rope_.any()) batch->rope = rope_.draws(config_.run.seed, progress_.step, depth_);
-  return {crop_views(*batch, depth_, config_.data.batch_size), batch};
+  return upload_({crop_views(*batch, depth_, config_.data.batch_size), batch});
 }
 
 template <class T>
@@ -278,7 +283,12 @@ StepResult Run<T>::one_step(StepSettings const& settings) {
   step_->begin(config_.data.batch_size);
   StepBatchSource source{.micro_batches = slice_.micro_batches,
                          .next = [this] { return next_batch(); }};
-  if (teacher_feed_) teacher_feed_->serve(source, progress_.step);
+  if (teacher_feed_) {
+    teacher_feed_->serve(source, progress_.step);
+    source.next_of_teacher = [this, next = std::move(source.next_of_teacher)] {
+      return upload_(next());
+    };
+  }
   step_->accumulate(arena_, source, settings);
   stop_reason_ = stop_->reason(reserve_seconds());
   bool const stop = stop_reason_.has_value();

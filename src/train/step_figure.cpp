@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "base/philox.hpp"
+#include "train/device.hpp"
 #include "train/drop_path.hpp"
 #include "train/frozen_teacher.hpp"
 #include "train/make_step.hpp"
 #include "train/run.hpp"
 #include "train/slice.hpp"
+#include "train/upload.hpp"
 
 namespace dino::train {
 namespace {
@@ -76,18 +78,20 @@ StepFigure measure(Communicator const& world, Config const& config, std::int64_t
   auto const micro_batches =
       rank_slice(world, config.data.batch_size, config.run.micro_batch).micro_batches;
   auto const global_batch = images * micro_batches * world.size();
+  std::unique_ptr<TrainingStep<T>> step;
+  Space const space = make_space(world, config.run.device, [&] {
+    if (step) step->poll();
+  });
   auto const sizes = config::crop_sizes(config.crops).front();
   auto const teacher = find_teacher(world, config);
-  auto const cost = step_cost<T>(config, sizes, images, micro_batches, teacher);
-  std::unique_ptr<TrainingStep<T>> step;
-  Space const space = Host{.between = [&] {
-    if (step) step->poll();
-  }};
+  auto const cost =
+      step_cost<T>(config, sizes, images, micro_batches, teacher, processor_of(space));
   step = make_step<T>(space, world, make_strategy(config, world.size()), config, teacher);
   step->initialize(0);
   if (auto* const frozen = step->frozen_teacher()) frozen->initialize(0);
   Arena arena(space, cost.arena_bytes);
   auto const batch = host_batch(config, sizes, shape, images);
+  CropUpload upload(space);
   auto settings = settings_at(config, 0, 1, 2);
   settings.lr = 1e-5;
   StepFigure figure{.steps = steps, .seconds = std::numeric_limits<double>::infinity()};
@@ -96,7 +100,7 @@ StepFigure measure(Communicator const& world, Config const& config, std::int64_t
       .micro_batches = micro_batches, .next = [&] {
         auto views = crop_views(batch, shape.backbone.depth, global_batch);
         views.first = (world.rank() * micro_batches + part++ % micro_batches) * images;
-        return StepBatch{views, nullptr};
+        return upload({views, nullptr});
       }};
   for (std::int64_t s = 0; s <= steps; ++s) {
     world.barrier();
@@ -104,6 +108,7 @@ StepFigure measure(Communicator const& world, Config const& config, std::int64_t
     step->begin(global_batch);
     step->accumulate(arena, source, settings);
     step->finish(settings, s);
+    synchronize(space);
     std::chrono::duration<double> const seconds = std::chrono::steady_clock::now() - begin;
     if (s > 0 && seconds.count() < figure.seconds) {
       figure.seconds = seconds.count();

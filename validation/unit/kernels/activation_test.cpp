@@ -36,7 +36,7 @@ TYPED_TEST(Activation, GeluIsTheFormWithErf) {
     auto const x = arguments<T>(3 * width);
     std::vector<T> y(x.size());
 
-    run(host, GeluForward<T>{as<2>(x, {3, width}), as<2>(y, {3, width})});
+    run(space, GeluForward<T>{as<2>(x, {3, width}), as<2>(y, {3, width})});
 
     auto expected = doubles(x);
     for (auto& v : expected) v = gelu(v);
@@ -48,7 +48,7 @@ TEST(GeluAccuracy, HoldsForEveryArgumentByItself) {
   std::vector<float> x, y(40001);
   for (int i = 0; i <= 40000; ++i) x.push_back(static_cast<float>(i - 20000) / 2000.0F);
 
-  run(host, GeluForward<float>{as<2>(x, {1, 40001}), as<2>(y, {1, 40001})});
+  run(space, GeluForward<float>{as<2>(x, {1, 40001}), as<2>(y, {1, 40001})});
 
   // Relative to |x|: the rounding of Φ, which is at most 1.
   for (std::size_t i = 0; i < x.size(); ++i) {
@@ -66,7 +66,7 @@ TYPED_TEST(Activation, GeluBackwardAgreesWithCalculusAndDifferences) {
     auto const dy = random_values<T>(2 * width, 3);
     std::vector<T> dx(x.size());
 
-    run(host, GeluBackward<T>{as<2>(dy, {2, width}), as<2>(x, {2, width}), as<2>(dx, {2, width})});
+    run(space, GeluBackward<T>{as<2>(dy, {2, width}), as<2>(x, {2, width}), as<2>(dx, {2, width})});
 
     auto expected = doubles(dy);
     for (std::size_t i = 0; i < expected.size(); ++i) expected[i] *= gelu_slope(doubles(x)[i]);
@@ -96,10 +96,10 @@ TYPED_TEST(Activation, SwigluGatesItsSecondHalfAndItsGradient) {
     auto const dy = random_values<T>(2 * width, 3);
     std::vector<T> y(dy.size()), dx(x.size()), in_place = x;
 
-    run(host, SwigluForward<T>{as<2>(x, {2, 2 * width}), as<2>(y, {2, width})});
-    run(host, SwigluBackward<T>{as<2>(dy, {2, width}), as<2>(x, {2, 2 * width}),
-                                as<2>(dx, {2, 2 * width})});
-    run(host,
+    run(space, SwigluForward<T>{as<2>(x, {2, 2 * width}), as<2>(y, {2, width})});
+    run(space, SwigluBackward<T>{as<2>(dy, {2, width}), as<2>(x, {2, 2 * width}),
+                                 as<2>(dx, {2, 2 * width})});
+    run(space,
         SwigluBackward<T>{as<2>(dy, {2, width}), as<2>(std::as_const(in_place), {2, 2 * width}),
                           as<2>(in_place, {2, 2 * width})});
 
@@ -119,23 +119,23 @@ TYPED_TEST(Activation, WorksInPlace) {
   std::vector<T> apart(67), in_place = x, dx(67);
   auto dy = random_values<T>(67, 4);
 
-  run(host, GeluForward<T>{as<2>(x, {1, 67}), as<2>(apart, {1, 67})});
-  run(host, GeluForward<T>{as<2>(in_place, {1, 67}), as<2>(in_place, {1, 67})});
+  run(space, GeluForward<T>{as<2>(x, {1, 67}), as<2>(apart, {1, 67})});
+  run(space, GeluForward<T>{as<2>(in_place, {1, 67}), as<2>(in_place, {1, 67})});
   EXPECT_EQ(doubles(apart), doubles(in_place));
 
-  run(host, GeluBackward<T>{as<2>(dy, {1, 67}), as<2>(x, {1, 67}), as<2>(dx, {1, 67})});
-  run(host, GeluBackward<T>{as<2>(dy, {1, 67}), as<2>(x, {1, 67}), as<2>(dy, {1, 67})});
+  run(space, GeluBackward<T>{as<2>(dy, {1, 67}), as<2>(x, {1, 67}), as<2>(dx, {1, 67})});
+  run(space, GeluBackward<T>{as<2>(dy, {1, 67}), as<2>(x, {1, 67}), as<2>(dy, {1, 67})});
   EXPECT_EQ(doubles(dx), doubles(dy));
 }
 
 TEST(ActivationCheck, RefusesExtentsThatDisagree) {
   std::vector<float> a(12);
   EXPECT_EQ(refusal([&] {
-              run(host, GeluForward<float>{as<2>(a, {3, 4}), as<2>(a, {4, 3})});
+              run(space, GeluForward<float>{as<2>(a, {3, 4}), as<2>(a, {4, 3})});
             }),
             "GeluForward: y is [4, 3], expected [3, 4]");
   EXPECT_EQ(refusal([&] {
-              run(host, GeluBackward<float>{as<2>(a, {2, 4}), as<2>(a, {3, 4}), as<2>(a, {3, 4})});
+              run(space, GeluBackward<float>{as<2>(a, {2, 4}), as<2>(a, {3, 4}), as<2>(a, {3, 4})});
             }),
             "GeluBackward: dy is [2, 4], expected [3, 4]");
 }

@@ -123,20 +123,20 @@ struct Operands {
         out(dout.size()),
         dqkv(qkv.size(), T{5.0F}),
         lse(at(r.layout.rows() * r.heads)),
-        scratch(at(attention_scratch_bytes<T>(r.layout, r.heads, r.dim)) / 4) {}
+        scratch(at(attention_scratch_bytes<T>(Processor::host, r.layout, r.heads, r.dim)) / 4) {}
   void forward() {
     auto const rows = r.layout.rows();
-    run(host,
+    run(space,
         AttentionForward<T>{as<2>(std::as_const(qkv), {rows, 3 * r.width()}), &r.layout, r.heads,
                             as<2>(out, {rows, r.width()}), as<2>(lse, {rows, r.heads}), memory()});
   }
   void backward() {
     auto const rows = r.layout.rows();
-    run(host, AttentionBackward<T>{as<2>(std::as_const(qkv), {rows, 3 * r.width()}),
-                                   as<2>(std::as_const(out), {rows, r.width()}),
-                                   as<2>(std::as_const(dout), {rows, r.width()}),
-                                   as<2>(std::as_const(lse), {rows, r.heads}), &r.layout, r.heads,
-                                   as<2>(dqkv, {rows, 3 * r.width()}), memory()});
+    run(space, AttentionBackward<T>{as<2>(std::as_const(qkv), {rows, 3 * r.width()}),
+                                    as<2>(std::as_const(out), {rows, r.width()}),
+                                    as<2>(std::as_const(dout), {rows, r.width()}),
+                                    as<2>(std::as_const(lse), {rows, r.heads}), &r.layout, r.heads,
+                                    as<2>(dqkv, {rows, 3 * r.width()}), memory()});
   }
   std::byte* memory() { return reinterpret_cast<std::byte*>(scratch.data()); }
   Reference r;
@@ -216,8 +216,8 @@ TYPED_TEST(Attention, ProbabilitiesAreTheSoftmaxItself) {
   Operands<T> c(r);
   std::vector<float> p(3 * 2 * 7 * 7);
 
-  run(host, AttentionProbabilities<T>{as<2>(std::as_const(c.qkv), {21, 30}), &c.r.layout, 2,
-                                      as<4>(p, {3, 2, 7, 7})});
+  run(space, AttentionProbabilities<T>{as<2>(std::as_const(c.qkv), {21, 30}), &c.r.layout, 2,
+                                       as<4>(p, {3, 2, 7, 7})});
 
   Doubles expected(p.size());
   r.for_heads([&](std::int64_t first, std::int64_t n, std::int64_t h, std::int64_t image) {
@@ -243,25 +243,27 @@ TEST(AttentionCheck, RefusesExtentsThatDisagree) {
   AttentionForward<float> op{
       as<2>(std::as_const(c.qkv), {5, 24}), &c.r.layout, 2, as<2>(c.out, {5, 8}), {}, c.memory()};
   op.heads = 3;
-  EXPECT_EQ(refusal([&] { run(host, op); }),
+  EXPECT_EQ(refusal([&] { run(space, op); }),
             "AttentionForward: qkv has 24 columns, which is not 3 times a multiple of 3 heads");
   op.heads = 2;
   op.out = as<2>(c.out, {4, 8});
-  EXPECT_EQ(refusal([&] { run(host, op); }), "AttentionForward: out is [4, 8], expected [5, 8]");
+  EXPECT_EQ(refusal([&] { run(space, op); }), "AttentionForward: out is [4, 8], expected [5, 8]");
   op.out = as<2>(c.out, {5, 8});
   op.scratch = nullptr;
-  EXPECT_EQ(refusal([&] { run(host, op); }), "AttentionForward: scratch has no memory");
+  EXPECT_EQ(refusal([&] { run(space, op); }), "AttentionForward: scratch has no memory");
   op.layout = nullptr;
-  EXPECT_EQ(refusal([&] { run(host, op); }), "AttentionForward: layout is missing");
+  EXPECT_EQ(refusal([&] { run(space, op); }), "AttentionForward: layout is missing");
   EXPECT_EQ(
       refusal([&] {
-        run(host,
+        run(space,
             AttentionBackward<float>{
                 op.qkv, op.out, op.out, {}, &c.r.layout, 2, as<2>(c.dqkv, {5, 24}), c.memory()});
       }),
       "AttentionBackward: lse is [0, 0], expected [5, 2]");
   c.r.layout.add(1, 1, 1);
-  EXPECT_EQ(refusal([&] { run(host, AttentionProbabilities<float>{op.qkv, &c.r.layout, 2, {}}); }),
+  EXPECT_EQ(refusal([&] {
+              run(space, AttentionProbabilities<float>{op.qkv, &c.r.layout, 2, {}});
+            }),
             "AttentionProbabilities: the layout has 2 segments, expected 1");
 }
 

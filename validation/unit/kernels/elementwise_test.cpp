@@ -18,7 +18,7 @@ TYPED_TEST(Elementwise, FillWritesEveryValue) {
   using T = TypeParam;
   for (auto const n : sizes) {
     std::vector<T> y(static_cast<std::size_t>(n));
-    run(host, Fill<T>{as<1>(y, {n}), 1.5F});
+    run(space, Fill<T>{as<1>(y, {n}), 1.5F});
     EXPECT_EQ(doubles(y), std::vector<double>(y.size(), 1.5));
   }
 }
@@ -31,8 +31,8 @@ TYPED_TEST(Elementwise, CastRoundsToTheNearestValue) {
     std::vector<float> back(x.size());
     for (auto const v : x) expected.push_back(static_cast<T>(v));
 
-    run(host, Cast<float, T>{as<1>(x, {n}), as<1>(y, {n})});
-    run(host, Cast<T, float>{as<1>(y, {n}), as<1>(back, {n})});
+    run(space, Cast<float, T>{as<1>(x, {n}), as<1>(y, {n})});
+    run(space, Cast<T, float>{as<1>(y, {n}), as<1>(back, {n})});
 
     EXPECT_EQ(doubles(y), doubles(expected));
     EXPECT_EQ(doubles(back), doubles(expected));
@@ -48,7 +48,7 @@ TYPED_TEST(Elementwise, AxpyAddsAMultiple) {
     for (std::size_t i = 0; i < expected.size(); ++i)
       expected[i] -= 0.75 * doubles(std::vector{x[i]})[0];
 
-    run(host, Axpy<T>{-0.75F, as<1>(x, {n}), as<1>(y, {n})});
+    run(space, Axpy<T>{-0.75F, as<1>(x, {n}), as<1>(y, {n})});
 
     EXPECT_LE(deviation_from(y, expected), tolerance<T>());
   }
@@ -60,7 +60,7 @@ TEST(ElementwiseSums, AddTheSquares) {
     std::vector<double> sum{2.5};
     auto const v = doubles(x);
 
-    run(host, SumOfSquares{as<1>(x, {n}), as<1>(sum, {1})});
+    run(space, SumOfSquares{as<1>(x, {n}), as<1>(sum, {1})});
 
     EXPECT_LE(deviation(sum, std::vector{2.5 + inner_product(v, v)}), tolerance<double>(1));
   }
@@ -71,8 +71,8 @@ TEST(ElementwiseScale, MultipliesEveryValue) {
   auto expected = doubles(x);
   for (auto& v : expected) v *= 0.3;
 
-  run(host, Scale{as<1>(x, {67}), 0.3F});
-  run(host, Scale{});
+  run(space, Scale{as<1>(x, {67}), 0.3F});
+  run(space, Scale{});
 
   EXPECT_LE(deviation_from(x, expected), tolerance<float>());
 }
@@ -80,13 +80,21 @@ TEST(ElementwiseScale, MultipliesEveryValue) {
 TEST(ElementwiseCheck, RefusesExtentsThatDisagree) {
   std::vector<float> a(8);
   std::vector<double> s(2);
-  EXPECT_EQ(refusal([&] { run(host, Cast<float, float>{as<1>(a, {8}), as<1>(a, {7})}); }),
+  EXPECT_EQ(refusal([&] {
+              run(space, Cast<float, float>{as<1>(a, {8}), as<1>(a, {7})});
+            }),
             "Cast: y is [7], expected [8]");
-  EXPECT_EQ(refusal([&] { run(host, Axpy<float>{1, as<1>(a, {8}), as<1>(a, {7})}); }),
+  EXPECT_EQ(refusal([&] {
+              run(space, Axpy<float>{1, as<1>(a, {8}), as<1>(a, {7})});
+            }),
             "Axpy: y is [7], expected [8]");
-  EXPECT_EQ(refusal([&] { run(host, Axpy<float>{1, as<1>(a, {8}), {nullptr, {8}}}); }),
+  EXPECT_EQ(refusal([&] {
+              run(space, Axpy<float>{1, as<1>(a, {8}), {nullptr, {8}}});
+            }),
             "Axpy: y has no memory");
-  EXPECT_EQ(refusal([&] { run(host, SumOfSquares{as<1>(a, {8}), as<1>(s, {2})}); }),
+  EXPECT_EQ(refusal([&] {
+              run(space, SumOfSquares{as<1>(a, {8}), as<1>(s, {2})});
+            }),
             "SumOfSquares: sum is [2], expected [1]");
 }
 

@@ -56,12 +56,12 @@ TYPED_TEST(Gemm, ForwardIsTheProductWithTheTransposedWeightPlusBias) {
     std::vector<T> y(static_cast<std::size_t>(s.rows * s.out));
     std::vector<float> wide(y.size());
 
-    run(host, LinearForward<T, T>{as<2>(x, {s.rows, s.in}), as<2>(weight, {s.out, s.in}),
-                                  as<1>(bias, {s.out}), as<2>(y, {s.rows, s.out})});
-    run(host, LinearForward<T, float>{as<2>(x, {s.rows, s.in}),
-                                      as<2>(weight, {s.out, s.in}),
-                                      {},
-                                      as<2>(wide, {s.rows, s.out})});
+    run(space, LinearForward<T, T>{as<2>(x, {s.rows, s.in}), as<2>(weight, {s.out, s.in}),
+                                   as<1>(bias, {s.out}), as<2>(y, {s.rows, s.out})});
+    run(space, LinearForward<T, float>{as<2>(x, {s.rows, s.in}),
+                                       as<2>(weight, {s.out, s.in}),
+                                       {},
+                                       as<2>(wide, {s.rows, s.out})});
 
     EXPECT_LE(deviation_from(y, linear(s, doubles(x), doubles(weight), doubles(bias))),
               tolerance<T>(s.in));
@@ -78,8 +78,8 @@ TYPED_TEST(Gemm, BackwardInputIsTheProductWithTheWeight) {
     auto const weight = random_values<T>(s.out * s.in, 5);
     std::vector<T> dx(static_cast<std::size_t>(s.rows * s.in), T{7.0F});
 
-    run(host, LinearBackwardInput<T>{as<2>(dy, {s.rows, s.out}), as<2>(weight, {s.out, s.in}),
-                                     as<2>(dx, {s.rows, s.in})});
+    run(space, LinearBackwardInput<T>{as<2>(dy, {s.rows, s.out}), as<2>(weight, {s.out, s.in}),
+                                      as<2>(dx, {s.rows, s.in})});
 
     auto const expected =
         linear({s.rows, s.out, s.in}, doubles(dy), transposed(doubles(weight), s.out, s.in), {});
@@ -104,8 +104,8 @@ TYPED_TEST(Gemm, BackwardWeightAddsToWeightAndBias) {
       bias_expected[i % dbias.size()] += static_cast<double>(static_cast<float>(dy[i]));
     }
 
-    run(host, LinearBackwardWeight<T>{as<2>(x, {s.rows, s.in}), as<2>(dy, {s.rows, s.out}),
-                                      as<2>(dweight, {s.out, s.in}), as<1>(dbias, {s.out})});
+    run(space, LinearBackwardWeight<T>{as<2>(x, {s.rows, s.in}), as<2>(dy, {s.rows, s.out}),
+                                       as<2>(dweight, {s.out, s.in}), as<1>(dbias, {s.out})});
 
     EXPECT_LE(deviation_from(dweight, weight_expected), tolerance<float>(s.rows));
     EXPECT_LE(deviation_from(dbias, bias_expected), tolerance<float>(s.rows));
@@ -121,10 +121,10 @@ TYPED_TEST(Gemm, BackwardAgreesWithCentralDifferences) {
   std::vector<T> dx(x.size());
   std::vector<float> dweight(weight.size()), dbias(s.out);
 
-  run(host, LinearBackwardInput<T>{as<2>(dy, {s.rows, s.out}), as<2>(weight, {s.out, s.in}),
-                                   as<2>(dx, {s.rows, s.in})});
-  run(host, LinearBackwardWeight<T>{as<2>(x, {s.rows, s.in}), as<2>(dy, {s.rows, s.out}),
-                                    as<2>(dweight, {s.out, s.in}), as<1>(dbias, {s.out})});
+  run(space, LinearBackwardInput<T>{as<2>(dy, {s.rows, s.out}), as<2>(weight, {s.out, s.in}),
+                                    as<2>(dx, {s.rows, s.in})});
+  run(space, LinearBackwardWeight<T>{as<2>(x, {s.rows, s.in}), as<2>(dy, {s.rows, s.out}),
+                                     as<2>(dweight, {s.out, s.in}), as<1>(dbias, {s.out})});
 
   auto const g = doubles(dy);
   auto const of_x = [&](auto const& v) {
@@ -152,8 +152,8 @@ TYPED_TEST(Gemm, RepeatsTheSameBits) {
 
   for (auto* const d : {&first, &second}) {
     auto& b = d == &first ? bias : bias_second;
-    run(host, LinearBackwardWeight<T>{as<2>(x, {s.rows, s.in}), as<2>(dy, {s.rows, s.out}),
-                                      as<2>(*d, {s.out, s.in}), as<1>(b, {s.out})});
+    run(space, LinearBackwardWeight<T>{as<2>(x, {s.rows, s.in}), as<2>(dy, {s.rows, s.out}),
+                                       as<2>(*d, {s.out, s.in}), as<1>(b, {s.out})});
   }
 
   EXPECT_EQ(first, second);
@@ -162,31 +162,31 @@ TYPED_TEST(Gemm, RepeatsTheSameBits) {
 
 TEST(GemmCheck, RefusesExtentsThatDisagree) {
   std::vector<float> a(64), b(64), c(64);
+  EXPECT_EQ(
+      refusal([&] {
+        run(space, LinearForward<float>{as<2>(a, {4, 3}), as<2>(b, {5, 2}), {}, as<2>(c, {4, 5})});
+      }),
+      "LinearForward: weight is [5, 2], expected [5, 3]");
   EXPECT_EQ(refusal([&] {
-              run(host,
-                  LinearForward<float>{as<2>(a, {4, 3}), as<2>(b, {5, 2}), {}, as<2>(c, {4, 5})});
-            }),
-            "LinearForward: weight is [5, 2], expected [5, 3]");
-  EXPECT_EQ(refusal([&] {
-              run(host, LinearForward<float>{as<2>(a, {4, 3}), as<2>(b, {5, 3}), as<1>(a, {4}),
-                                             as<2>(c, {4, 5})});
+              run(space, LinearForward<float>{as<2>(a, {4, 3}), as<2>(b, {5, 3}), as<1>(a, {4}),
+                                              as<2>(c, {4, 5})});
             }),
             "LinearForward: bias is [4], expected [5]");
   EXPECT_EQ(refusal([&] {
-              run(host, LinearBackwardInput<float>{
-                            as<2>(a, {4, 5}), as<2>(b, {5, 3}), {nullptr, {4, 3}}});
+              run(space, LinearBackwardInput<float>{
+                             as<2>(a, {4, 5}), as<2>(b, {5, 3}), {nullptr, {4, 3}}});
             }),
             "LinearBackwardInput: dx has no memory");
   EXPECT_EQ(refusal([&] {
-              run(host, LinearBackwardWeight<float>{
-                            as<2>(a, {4, 3}), as<2>(b, {3, 5}), as<2>(c, {5, 3}), {}});
+              run(space, LinearBackwardWeight<float>{
+                             as<2>(a, {4, 3}), as<2>(b, {3, 5}), as<2>(c, {5, 3}), {}});
             }),
             "LinearBackwardWeight: dy is [3, 5], expected [4, 5]");
-  EXPECT_EQ(refusal([&] {
-              run(host,
-                  LinearForward<float>{as<2>(a, {4, 0}), as<2>(b, {5, 0}), {}, as<2>(c, {4, 5})});
-            }),
-            "LinearForward: the inner extent is 0, at least 1 is needed");
+  EXPECT_EQ(
+      refusal([&] {
+        run(space, LinearForward<float>{as<2>(a, {4, 0}), as<2>(b, {5, 0}), {}, as<2>(c, {4, 5})});
+      }),
+      "LinearForward: the inner extent is 0, at least 1 is needed");
 }
 
 TEST(GemmDry, CountsOperationsAndReadsNothing) {

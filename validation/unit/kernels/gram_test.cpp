@@ -36,12 +36,12 @@ TEST(GramDifferenceTest, IsTheSquaredDifferenceAndItsGradient) {
       auto const before = doubles(student);
       Doubles loss{0.5};
 
-      run(host, GramDifference{.student = as<2>(student, {rows, columns}),
-                               .teacher = as<2>(teacher, {rows, columns}),
-                               .negatives = negatives,
-                               .weight = 0.25,
-                               .gradient_factor = 3,
-                               .loss = as<1>(loss, {1})});
+      run(space, GramDifference{.student = as<2>(student, {rows, columns}),
+                                .teacher = as<2>(teacher, {rows, columns}),
+                                .negatives = negatives,
+                                .weight = 0.25,
+                                .gradient_factor = 3,
+                                .loss = as<1>(loss, {1})});
 
       auto const f = [&](Doubles const& s) {
         return squares(s, doubles(teacher), negatives, 0.25);
@@ -59,10 +59,10 @@ TEST(GramDifferenceTest, IsTheNumberWorkedOutByHand) {
   std::vector<float> const teacher{-1, -1, 2, 1};
   Doubles loss{0};
 
-  run(host, GramDifference{.student = as<2>(student, {2, 2}),
-                           .teacher = as<2>(teacher, {2, 2}),
-                           .negatives = GramNegatives::removed,
-                           .loss = as<1>(loss, {1})});
+  run(space, GramDifference{.student = as<2>(student, {2, 2}),
+                            .teacher = as<2>(teacher, {2, 2}),
+                            .negatives = GramNegatives::removed,
+                            .loss = as<1>(loss, {1})});
 
   EXPECT_EQ(loss[0], 1 + 0 + 4 + 4);
   // Where s is 0 and not below, the gradient stays, as in the reference.
@@ -74,10 +74,10 @@ TEST(GramDifferenceTest, LetsNoUndefinedValueDisappear) {
        {GramNegatives::kept, GramNegatives::removed, GramNegatives::removed_of_teacher}) {
     std::vector<float> student{NAN}, teacher{1};
     Doubles loss{0};
-    run(host, GramDifference{.student = as<2>(student, {1, 1}),
-                             .teacher = as<2>(teacher, {1, 1}),
-                             .negatives = negatives,
-                             .loss = as<1>(loss, {1})});
+    run(space, GramDifference{.student = as<2>(student, {1, 1}),
+                              .teacher = as<2>(teacher, {1, 1}),
+                              .negatives = negatives,
+                              .loss = as<1>(loss, {1})});
     EXPECT_TRUE(std::isnan(loss[0]));
   }
 }
@@ -86,9 +86,9 @@ TEST(GramCheck, RefusesExtentsThatDisagree) {
   std::vector<float> a(6), b(6);
   Doubles loss{0};
   EXPECT_EQ(refusal([&] {
-              run(host, GramDifference{.student = as<2>(a, {2, 3}),
-                                       .teacher = as<2>(b, {3, 2}),
-                                       .loss = as<1>(loss, {1})});
+              run(space, GramDifference{.student = as<2>(a, {2, 3}),
+                                        .teacher = as<2>(b, {3, 2}),
+                                        .loss = as<1>(loss, {1})});
             }),
             "GramDifference: teacher is [3, 2], expected [2, 3]");
 }

@@ -3,12 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
 #include "base/philox.hpp"
 #include "kernels/space.hpp"
+#include "support/device.hpp"
 #include "support/gradient_check.hpp"
 #include "support/tolerance.hpp"
 
@@ -16,7 +18,29 @@ namespace dino::test {
 
 using Precisions = testing::Types<float, bfloat16>;
 
-inline Space const host{Host{}};
+/// Where operations run: on the host, or on the device where the tests are the gpu ones. Operands
+/// lie in host memory.
+struct SpaceUnderTest {};
+inline constexpr SpaceUnderTest space{};
+
+template <class Op>
+void run(SpaceUnderTest, Op const& op) {
+  if (!device_wanted()) return dino::run(Space(Host{}), op);
+  static Space const device = device_space(find_devices().devices.at(0).ordinal, {});
+  run_with_host_operands(device, op);
+}
+
+/// Skips every test where the device that they are for is missing.
+class NeedsDevice : public testing::Environment {
+ public:
+  void SetUp() override {
+    auto const list = device_wanted() ? find_devices() : DeviceList{};
+    if (!device_wanted() || !list.devices.empty()) return;
+    std::printf("[  SKIPPED ] no device: %s\n", list.reason.c_str());  // what CTest looks for
+    GTEST_SKIP();
+  }
+};
+inline auto* const needs_device = testing::AddGlobalTestEnvironment(new NeedsDevice);
 
 /// Normal random values, rounded to T.
 template <class T>

@@ -18,7 +18,7 @@ Indices neighbours(std::vector<float> const& similarity, std::int64_t columns, s
                    std::int64_t topk) {
   auto const rows = static_cast<std::int64_t>(similarity.size()) / columns;
   Indices found(static_cast<std::size_t>(rows * topk), -1);
-  run(host, TopNeighbours{as<2>(similarity, {rows, columns}), first, as<2>(found, {rows, topk})});
+  run(space, TopNeighbours{as<2>(similarity, {rows, columns}), first, as<2>(found, {rows, topk})});
   return found;
 }
 
@@ -64,15 +64,15 @@ TEST(KoleoPairsTest, GiveTheLossOfSomeRowsAndTheGradientOfAll) {
     std::vector<float> du(u.size(), NAN);
     Doubles coefficients(of.size()), loss{1.5};
 
-    run(host, KoleoPairs{.u = as<2>(u, {rows, width}),
-                         .neighbours = as<2>(std::as_const(of), {rows, topk}),
-                         .begin = 1,
-                         .end = 2,
-                         .weight = 0.25,
-                         .gradient_factor = 3,
-                         .coefficients = as<2>(coefficients, {rows, topk}),
-                         .du = as<2>(du, {rows, width}),
-                         .loss = as<1>(loss, {1})});
+    run(space, KoleoPairs{.u = as<2>(u, {rows, width}),
+                          .neighbours = as<2>(std::as_const(of), {rows, topk}),
+                          .begin = 1,
+                          .end = 2,
+                          .weight = 0.25,
+                          .gradient_factor = 3,
+                          .coefficients = as<2>(coefficients, {rows, topk}),
+                          .du = as<2>(du, {rows, width}),
+                          .loss = as<1>(loss, {1})});
 
     auto const w = static_cast<std::size_t>(width), n = static_cast<std::size_t>(rows);
     EXPECT_LE(deviation(loss, Doubles{1.5 + pair_loss(doubles(u), w, of, 1, 2, 0.25)}),
@@ -87,25 +87,25 @@ TEST(KoleoCheck, RefusesExtentsThatDisagree) {
   Indices of(4);
   Doubles s(4);
   EXPECT_EQ(refusal([&] {
-              run(host, TopNeighbours{as<2>(a, {3, 4}), 0, as<2>(of, {2, 1})});
+              run(space, TopNeighbours{as<2>(a, {3, 4}), 0, as<2>(of, {2, 1})});
             }),
             "TopNeighbours: neighbours is [2, 1], expected [3, 1]");
   EXPECT_EQ(refusal([&] {
-              run(host, TopNeighbours{as<2>(a, {3, 4}), 2, as<2>(of, {3, 1})});
+              run(space, TopNeighbours{as<2>(a, {3, 4}), 2, as<2>(of, {3, 1})});
             }),
             "TopNeighbours: rows [2, 5) have no column among 4");
   EXPECT_EQ(refusal([&] {
-              run(host, TopNeighbours{as<2>(a, {4, 3}), 0, as<2>(of, {1, 4})});
+              run(space, TopNeighbours{as<2>(a, {4, 3}), 0, as<2>(of, {1, 4})});
             }),
             "TopNeighbours: neighbours is [1, 4], expected [4, 4]");
   EXPECT_EQ(refusal([&] {
-              run(host, KoleoPairs{.u = as<2>(a, {4, 3}),
-                                   .neighbours = as<2>(of, {4, 1}),
-                                   .begin = 3,
-                                   .end = 5,
-                                   .coefficients = as<2>(s, {4, 1}),
-                                   .du = as<2>(a, {4, 3}),
-                                   .loss = as<1>(s, {1})});
+              run(space, KoleoPairs{.u = as<2>(a, {4, 3}),
+                                    .neighbours = as<2>(of, {4, 1}),
+                                    .begin = 3,
+                                    .end = 5,
+                                    .coefficients = as<2>(s, {4, 1}),
+                                    .du = as<2>(a, {4, 3}),
+                                    .loss = as<1>(s, {1})});
             }),
             "KoleoPairs: rows [3, 5) of 4");
 }

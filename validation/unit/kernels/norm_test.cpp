@@ -106,7 +106,7 @@ TYPED_TEST(Norm, LayerNormNormalizesRows) {
     SCOPED_TRACE(s.size());
     LayerNormCase<T> c(s);
 
-    run(host, c.forward());
+    run(space, c.forward());
 
     EXPECT_LE(deviation_from(c.y, c.expected()), tolerance<T>(s.width));
   }
@@ -118,11 +118,11 @@ TYPED_TEST(Norm, LayerNormKeepsNothingUnlessAskedAndWorksInPlace) {
   auto op = c.forward();
   op.mean = {};
   op.rstd = {};
-  run(host, op);
+  run(space, op);
   auto in_place = c.x;
 
-  run(host, LayerNormForward<T>{
-                as<2>(in_place, {5, 7}), op.weight, op.bias, as<2>(in_place, {5, 7}), {}, {}});
+  run(space, LayerNormForward<T>{
+                 as<2>(in_place, {5, 7}), op.weight, op.bias, as<2>(in_place, {5, 7}), {}, {}});
 
   EXPECT_EQ(doubles(in_place), doubles(c.y));
   EXPECT_THAT(c.mean, testing::Each(0.0F));
@@ -133,11 +133,11 @@ TYPED_TEST(Norm, LayerNormBackwardAgreesWithCentralDifferences) {
   for (auto const s : {Shape{0, 7}, small, Shape{67, 3}}) {
     SCOPED_TRACE(s.size());
     LayerNormCase<T> c(s);
-    run(host, c.forward());
+    run(space, c.forward());
     std::ranges::fill(c.dweight, 2.0F);  // added to
     std::ranges::fill(c.dbias, 3.0F);
 
-    run(host, c.backward());
+    run(space, c.backward());
 
     auto const x = doubles(c.x), weight = doubles(c.weight), bias = doubles(c.bias),
                dy = doubles(c.dy);
@@ -162,8 +162,8 @@ TYPED_TEST(Norm, LayerNormBackwardAgreesWithCentralDifferences) {
 TYPED_TEST(Norm, LayerNormBackwardAccumulatesAndWorksInPlace) {
   using T = TypeParam;
   LayerNormCase<T> c({67, 7});
-  run(host, c.forward());
-  run(host, c.backward());
+  run(space, c.forward());
+  run(space, c.backward());
   auto const dx = c.dx;
   auto const before = random_values<T>(c.s.size(), 9);
   c.dx = before;
@@ -173,10 +173,10 @@ TYPED_TEST(Norm, LayerNormBackwardAccumulatesAndWorksInPlace) {
   in_place.dx = as<2>(c.dy, {67, 7});
   std::ranges::fill(c.dweight, 0.0F);
 
-  run(host, added);
+  run(space, added);
   auto const dweight = std::exchange(c.dweight, std::vector<float>(7));
   in_place.dweight = as<1>(c.dweight, {7});
-  run(host, in_place);
+  run(space, in_place);
 
   auto sum = doubles(dx);
   for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += doubles(before)[i];
@@ -221,8 +221,8 @@ TYPED_TEST(Norm, RmsNormScalesRowsAlsoInPlaceAndWithoutKeeping) {
     op.x = op.y = as<2>(in_place, {s.rows, s.width});
     op.rstd = {};
 
-    run(host, c.forward());
-    run(host, op);
+    run(space, c.forward());
+    run(space, op);
 
     EXPECT_LE(deviation_from(c.y, rms_norm(s, doubles(c.x), doubles(c.weight), c.eps)),
               tolerance<T>(s.width));
@@ -235,10 +235,10 @@ TYPED_TEST(Norm, RmsNormBackwardAgreesWithCentralDifferences) {
   for (auto const s : {Shape{0, 7}, small, Shape{67, 3}}) {
     SCOPED_TRACE(s.size());
     RmsNormCase<T> c(s);
-    run(host, c.forward());
+    run(space, c.forward());
     std::ranges::fill(c.dweight, 2.0F);  // added to
 
-    run(host, c.backward());
+    run(space, c.backward());
 
     auto const x = doubles(c.x), weight = doubles(c.weight), dy = doubles(c.dy);
     auto const of_x = [&](Doubles const& v) {
@@ -257,8 +257,8 @@ TYPED_TEST(Norm, RmsNormBackwardAgreesWithCentralDifferences) {
 TYPED_TEST(Norm, RmsNormBackwardAccumulatesAndWorksInPlace) {
   using T = TypeParam;
   RmsNormCase<T> c({67, 7});
-  run(host, c.forward());
-  run(host, c.backward());
+  run(space, c.forward());
+  run(space, c.backward());
   auto const dx = c.dx;
   auto const before = random_values<T>(c.s.size(), 9);
   c.dx = before;
@@ -267,8 +267,8 @@ TYPED_TEST(Norm, RmsNormBackwardAccumulatesAndWorksInPlace) {
   auto in_place = c.backward();
   in_place.dx = as<2>(c.dy, {67, 7});
 
-  run(host, added);
-  run(host, in_place);
+  run(space, added);
+  run(space, in_place);
 
   auto sum = doubles(dx);
   for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += doubles(before)[i];
@@ -285,10 +285,10 @@ TYPED_TEST(Norm, L2NormalizeGivesUnitRowsAndTheirGradient) {
     std::vector<T> y(x.size()), dx(x.size());
     std::vector<float> norm(static_cast<std::size_t>(s.rows));
 
-    run(host, L2NormalizeForward<T>{as<2>(x, {s.rows, s.width}), as<2>(y, {s.rows, s.width}),
-                                    as<1>(norm, {s.rows})});
-    run(host, L2NormalizeBackward<T>{as<2>(dy, {s.rows, s.width}), as<2>(y, {s.rows, s.width}),
-                                     as<1>(norm, {s.rows}), as<2>(dx, {s.rows, s.width})});
+    run(space, L2NormalizeForward<T>{as<2>(x, {s.rows, s.width}), as<2>(y, {s.rows, s.width}),
+                                     as<1>(norm, {s.rows})});
+    run(space, L2NormalizeBackward<T>{as<2>(dy, {s.rows, s.width}), as<2>(y, {s.rows, s.width}),
+                                      as<1>(norm, {s.rows}), as<2>(dx, {s.rows, s.width})});
 
     auto const loss = [&](Doubles const& v) {
       return inner_product(l2_normalize(s, v, 1e-12), doubles(dy));
@@ -304,9 +304,9 @@ TEST(L2Normalize, DividesShortRowsByEps) {
   std::vector<float> const x{0, 0, 0.3F, 0.4F};
   std::vector<float> y(4), norm(2), dx(4), dy{1, 2, 3, 4};
 
-  run(host, L2NormalizeForward<float>{as<2>(x, {2, 2}), as<2>(y, {2, 2}), as<1>(norm, {2}), 2.0F});
-  run(host, L2NormalizeBackward<float>{as<2>(dy, {2, 2}), as<2>(y, {2, 2}), as<1>(norm, {2}),
-                                       as<2>(dx, {2, 2}), 2.0F});
+  run(space, L2NormalizeForward<float>{as<2>(x, {2, 2}), as<2>(y, {2, 2}), as<1>(norm, {2}), 2.0F});
+  run(space, L2NormalizeBackward<float>{as<2>(dy, {2, 2}), as<2>(y, {2, 2}), as<1>(norm, {2}),
+                                        as<2>(dx, {2, 2}), 2.0F});
 
   EXPECT_LE(deviation_from(y, {0, 0, 0.15, 0.2}), tolerance<float>());
   EXPECT_LE(deviation_from(norm, {0, 0.5}), tolerance<float>());
@@ -325,11 +325,11 @@ TYPED_TEST(Norm, WeightNormScalesUnitRowsAndItsGradient) {
         frozen(v.size(), 1.0F);
     auto const at = std::array{s.rows, s.width};
 
-    run(host, WeightNormForward<T>{as<2>(g, {s.rows, 1}), as<2>(v, at), as<2>(weight, at)});
-    run(host, WeightNormBackward<T>{as<2>(dweight, at), as<2>(g, {s.rows, 1}), as<2>(v, at),
-                                    as<2>(dg, {s.rows, 1}), as<2>(dv, at)});
-    run(host, WeightNormBackward<T>{
-                  as<2>(dweight, at), as<2>(g, {s.rows, 1}), as<2>(v, at), {}, as<2>(frozen, at)});
+    run(space, WeightNormForward<T>{as<2>(g, {s.rows, 1}), as<2>(v, at), as<2>(weight, at)});
+    run(space, WeightNormBackward<T>{as<2>(dweight, at), as<2>(g, {s.rows, 1}), as<2>(v, at),
+                                     as<2>(dg, {s.rows, 1}), as<2>(dv, at)});
+    run(space, WeightNormBackward<T>{
+                   as<2>(dweight, at), as<2>(g, {s.rows, 1}), as<2>(v, at), {}, as<2>(frozen, at)});
 
     auto const of_v = [&](Doubles const& w) {
       return inner_product(weight_norm(s, doubles(g), w), doubles(dweight)) +
@@ -350,37 +350,37 @@ TEST(NormCheck, RefusesExtentsThatDisagree) {
   LayerNormCase<float> c(small);
   auto forward = c.forward();
   forward.weight = as<1>(c.x, {6});
-  EXPECT_EQ(refusal([&] { run(host, forward); }), "LayerNormForward: weight is [6], expected [7]");
+  EXPECT_EQ(refusal([&] { run(space, forward); }), "LayerNormForward: weight is [6], expected [7]");
   forward = c.forward();
   forward.rstd = {};
-  EXPECT_EQ(refusal([&] { run(host, forward); }), "LayerNormForward: rstd is [0], expected [5]");
+  EXPECT_EQ(refusal([&] { run(space, forward); }), "LayerNormForward: rstd is [0], expected [5]");
   auto backward = c.backward();
   backward.dx = as<2>(c.dy, {5, 7});
   backward.accumulate = true;
-  EXPECT_EQ(refusal([&] { run(host, backward); }),
+  EXPECT_EQ(refusal([&] { run(space, backward); }),
             "LayerNormBackward: dx aliases dy, which needs accumulate = false");
   RmsNormCase<float> r(small);
   auto rms = r.forward();
   rms.rstd = as<1>(r.rstd, {4});
-  EXPECT_EQ(refusal([&] { run(host, rms); }), "RmsNormForward: rstd is [4], expected [5]");
+  EXPECT_EQ(refusal([&] { run(space, rms); }), "RmsNormForward: rstd is [4], expected [5]");
   auto rms_backward = r.backward();
   rms_backward.dx = as<2>(r.dy, {5, 7});
   rms_backward.accumulate = true;
-  EXPECT_EQ(refusal([&] { run(host, rms_backward); }),
+  EXPECT_EQ(refusal([&] { run(space, rms_backward); }),
             "RmsNormBackward: dx aliases dy, which needs accumulate = false");
   std::vector<float> a(64);
   EXPECT_EQ(
       refusal([&] {
-        run(host, L2NormalizeForward<float>{as<2>(a, {2, 3}), as<2>(a, {2, 3}), as<1>(a, {3})});
+        run(space, L2NormalizeForward<float>{as<2>(a, {2, 3}), as<2>(a, {2, 3}), as<1>(a, {3})});
       }),
       "L2NormalizeForward: norm is [3], expected [2]");
   EXPECT_EQ(
       refusal([&] {
-        run(host, WeightNormForward<float>{as<2>(a, {3, 1}), as<2>(a, {2, 3}), as<2>(a, {2, 3})});
+        run(space, WeightNormForward<float>{as<2>(a, {3, 1}), as<2>(a, {2, 3}), as<2>(a, {2, 3})});
       }),
       "WeightNormForward: g is [3, 1], expected [2, 1]");
   EXPECT_EQ(refusal([&] {
-              run(host,
+              run(space,
                   WeightNormBackward<float>{
                       as<2>(a, {2, 3}), as<2>(a, {2, 1}), as<2>(a, {2, 3}), {}, as<2>(a, {2, 3})});
             }),

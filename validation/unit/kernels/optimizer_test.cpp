@@ -41,7 +41,7 @@ TEST(Optimizer, AdamWFollowsTheReferenceOverSteps) {
                          .lr = 0.01,
                          .weight_decay = 0.1,
                          .step = step};
-      run(host, op);
+      run(space, op);
       reference.step(doubles(gradient), op);
     }
     EXPECT_LE(deviation_from(parameter, reference.parameter), tolerance<float>(5));
@@ -53,11 +53,11 @@ TEST(Optimizer, AdamWFollowsTheReferenceOverSteps) {
 TEST(Optimizer, AdamWMovesByTheLearningRateFirst) {
   std::vector<float> parameter{1, 1}, m(2), v(2), gradient{0.25F, -4};
 
-  run(host, AdamWStep{.parameter = as<1>(parameter, {2}),
-                      .exp_avg = as<1>(m, {2}),
-                      .exp_avg_sq = as<1>(v, {2}),
-                      .gradient = as<1>(std::as_const(gradient), {2}),
-                      .lr = 0.1});
+  run(space, AdamWStep{.parameter = as<1>(parameter, {2}),
+                       .exp_avg = as<1>(m, {2}),
+                       .exp_avg_sq = as<1>(v, {2}),
+                       .gradient = as<1>(std::as_const(gradient), {2}),
+                       .lr = 0.1});
 
   EXPECT_LE(deviation_from(parameter, {0.9, 1.1}), tolerance<float>());
 }
@@ -70,7 +70,7 @@ TEST(Optimizer, EmaMovesTheTeacherTowardsTheStudent) {
     for (std::size_t i = 0; i < expected.size(); ++i)
       expected[i] = 0.99 * expected[i] + 0.01 * doubles(student)[i];
 
-    run(host, EmaUpdate{as<1>(teacher, {n}), as<1>(student, {n}), 0.99});
+    run(space, EmaUpdate{as<1>(teacher, {n}), as<1>(student, {n}), 0.99});
 
     EXPECT_LE(deviation_from(teacher, expected), tolerance<float>());
   }
@@ -82,11 +82,13 @@ TEST(OptimizerCheck, RefusesExtentsThatDisagreeAndStepZero) {
                .exp_avg = as<1>(a, {8}),
                .exp_avg_sq = as<1>(a, {8}),
                .gradient = as<1>(std::as_const(a), {7})};
-  EXPECT_EQ(refusal([&] { run(host, op); }), "AdamWStep: gradient is [7], expected [8]");
+  EXPECT_EQ(refusal([&] { run(space, op); }), "AdamWStep: gradient is [7], expected [8]");
   op.gradient = as<1>(std::as_const(a), {8});
   op.step = 0;
-  EXPECT_EQ(refusal([&] { run(host, op); }), "AdamWStep: step is 0, the first is 1");
-  EXPECT_EQ(refusal([&] { run(host, EmaUpdate{as<1>(a, {8}), as<1>(std::as_const(b), {7})}); }),
+  EXPECT_EQ(refusal([&] { run(space, op); }), "AdamWStep: step is 0, the first is 1");
+  EXPECT_EQ(refusal([&] {
+              run(space, EmaUpdate{as<1>(a, {8}), as<1>(std::as_const(b), {7})});
+            }),
             "EmaUpdate: student is [7], expected [8]");
 }
 

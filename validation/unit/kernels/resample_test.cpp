@@ -66,10 +66,10 @@ TYPED_TEST(Resample, IsTheProductWithBothWeights) {
     auto const a = random_values<float>(to * from, 2), b = random_values<float>(to_width * from, 3);
     std::vector<float> y(static_cast<std::size_t>(grids * to * to_width * dim), 9);
 
-    run(host, GridResample<T>{.x = as<2>(x, {grids * from * from, dim}),
-                              .rows = as<2>(a, {to, from}),
-                              .columns = as<2>(b, {to_width, from}),
-                              .y = as<2>(y, {grids * to * to_width, dim})});
+    run(space, GridResample<T>{.x = as<2>(x, {grids * from * from, dim}),
+                               .rows = as<2>(a, {to, from}),
+                               .columns = as<2>(b, {to_width, from}),
+                               .y = as<2>(y, {grids * to * to_width, dim})});
 
     Doubles expected;
     auto const xs = doubles(x), as_ = doubles(a), bs = doubles(b);
@@ -92,17 +92,17 @@ TYPED_TEST(Resample, IsTheProductWithBothWeights) {
 TEST(ResampleCheck, RefusesExtentsThatDisagree) {
   std::vector<float> x(24), a(6), y(24);
   EXPECT_EQ(refusal([&] {
-              run(host, GridResample<float>{.x = as<2>(std::as_const(x), {9, 2}),
-                                            .rows = as<2>(std::as_const(a), {2, 3}),
-                                            .columns = as<2>(std::as_const(a), {2, 3}),
-                                            .y = as<2>(y, {6, 2})});
+              run(space, GridResample<float>{.x = as<2>(std::as_const(x), {9, 2}),
+                                             .rows = as<2>(std::as_const(a), {2, 3}),
+                                             .columns = as<2>(std::as_const(a), {2, 3}),
+                                             .y = as<2>(y, {6, 2})});
             }),
             "GridResample: y is [6, 2], expected [4, 2]");
   EXPECT_EQ(refusal([&] {
-              run(host, GridResample<float>{.x = as<2>(std::as_const(x), {12, 2}),
-                                            .rows = as<2>(std::as_const(a), {2, 3}),
-                                            .columns = as<2>(std::as_const(a), {2, 3}),
-                                            .y = as<2>(y, {4, 2})});
+              run(space, GridResample<float>{.x = as<2>(std::as_const(x), {12, 2}),
+                                             .rows = as<2>(std::as_const(a), {2, 3}),
+                                             .columns = as<2>(std::as_const(a), {2, 3}),
+                                             .y = as<2>(y, {4, 2})});
             }),
             "GridResample: x is [12, 2], expected [9, 2]");
 }

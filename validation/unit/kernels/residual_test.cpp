@@ -57,11 +57,11 @@ TYPED_TEST(Residual, AddsScaledRowsAndItsGradient) {
 
     ResidualForward<T> forward{as<2>(x, full), as<2>(branch, part), as<1>(gamma, {c.width}),
                                rows,           as<1>(c.scale, {m}), as<2>(y, full)};
-    run(host, forward);
+    run(space, forward);
     forward.x = as<2>(std::as_const(in_place), full);
     forward.y = as<2>(in_place, full);
-    run(host, forward);
-    run(host,
+    run(space, forward);
+    run(space,
         ResidualBackward<T>{as<2>(dy, full), as<2>(branch, part), as<1>(gamma, {c.width}), rows,
                             as<1>(c.scale, {m}), as<2>(dbranch, part), as<1>(dgamma, {c.width})});
 
@@ -83,9 +83,9 @@ TYPED_TEST(Residual, WithoutRowsScaleAndGammaIsASum) {
   auto const x = random_values<T>(15, 1), branch = random_values<T>(15, 2);
   std::vector<T> y(15), dbranch(15);
 
-  run(host,
+  run(space,
       ResidualForward<T>{as<2>(x, {3, 5}), as<2>(branch, {3, 5}), {}, {}, {}, as<2>(y, {3, 5})});
-  run(host, ResidualBackward<T>{as<2>(x, {3, 5}), {}, {}, {}, {}, as<2>(dbranch, {3, 5}), {}});
+  run(space, ResidualBackward<T>{as<2>(x, {3, 5}), {}, {}, {}, {}, as<2>(dbranch, {3, 5}), {}});
 
   auto sum = doubles(x);
   for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += doubles(branch)[i];
@@ -99,8 +99,8 @@ TYPED_TEST(Residual, GatherAndScatterAddAreTransposed) {
   std::vector<std::int32_t> const rows{4, 0, 5};
   std::vector<T> y(15), sum = x;
 
-  run(host, RowGather<T>{as<2>(x, {6, 5}), as<1>(rows, {3}), as<2>(y, {3, 5})});
-  run(host, RowScatterAdd<T>{as<2>(back, {3, 5}), as<1>(rows, {3}), as<2>(sum, {6, 5})});
+  run(space, RowGather<T>{as<2>(x, {6, 5}), as<1>(rows, {3}), as<2>(y, {3, 5})});
+  run(space, RowScatterAdd<T>{as<2>(back, {3, 5}), as<1>(rows, {3}), as<2>(sum, {6, 5})});
 
   auto expected = doubles(x);
   for (std::size_t i = 0; i < 15; ++i) {
@@ -115,21 +115,22 @@ TEST(ResidualCheck, RefusesExtentsThatDisagree) {
   std::vector<float> a(100);
   std::vector<std::int32_t> const rows{0, 1};
   EXPECT_EQ(refusal([&] {
-              run(host, ResidualForward<float>{
-                            as<2>(a, {3, 5}), as<2>(a, {2, 5}), {}, {}, {}, as<2>(a, {3, 5})});
+              run(space, ResidualForward<float>{
+                             as<2>(a, {3, 5}), as<2>(a, {2, 5}), {}, {}, {}, as<2>(a, {3, 5})});
             }),
             "ResidualForward: branch is [2, 5], expected [3, 5]");
   EXPECT_EQ(refusal([&] {
-              run(host, RowGather<float>{as<2>(a, {3, 5}), as<1>(rows, {2}), as<2>(a, {3, 5})});
+              run(space, RowGather<float>{as<2>(a, {3, 5}), as<1>(rows, {2}), as<2>(a, {3, 5})});
             }),
             "RowGather: rows is [2], expected [3]");
-  EXPECT_EQ(refusal([&] {
-              run(host, RowScatterAdd<float>{as<2>(a, {2, 4}), as<1>(rows, {2}), as<2>(a, {3, 5})});
-            }),
-            "RowScatterAdd: x is [2, 4], expected [2, 5]");
   EXPECT_EQ(
       refusal([&] {
-        run(host,
+        run(space, RowScatterAdd<float>{as<2>(a, {2, 4}), as<1>(rows, {2}), as<2>(a, {3, 5})});
+      }),
+      "RowScatterAdd: x is [2, 4], expected [2, 5]");
+  EXPECT_EQ(
+      refusal([&] {
+        run(space,
             ResidualBackward<float>{
                 as<2>(a, {3, 5}), as<2>(a, {3, 5}), {}, {}, {}, as<2>(a, {3, 5}), as<1>(a, {4})});
       }),

@@ -91,7 +91,7 @@ TYPED_TEST(Rope, RotatesQueriesAndKeysOfPatches) {
       RopeCase<T> c(mixed_layout(), heads, dim);
       auto values = c.qkv;
 
-      run(host, c.rotate(values, Rotation::forward));
+      run(space, c.rotate(values, Rotation::forward));
 
       EXPECT_LE(deviation_from(values, c.expected(doubles(c.qkv))), tolerance<T>());
     }
@@ -103,7 +103,7 @@ TYPED_TEST(Rope, LeavesThePrefixAndTheValuesUntouched) {
   RopeCase<T> c(mixed_layout(), 2, 8);
   auto values = c.qkv;
 
-  run(host, c.rotate(values, Rotation::forward));
+  run(space, c.rotate(values, Rotation::forward));
 
   auto const before = doubles(c.qkv), after = doubles(values);
   for (auto const& s : c.layout.segments()) {
@@ -123,7 +123,7 @@ TYPED_TEST(Rope, BackwardAgreesWithCentralDifferences) {
   auto const dout = random_values<T>(static_cast<std::int64_t>(c.qkv.size()), 3);
   auto gradient = dout;
 
-  run(host, c.rotate(gradient, Rotation::backward));
+  run(space, c.rotate(gradient, Rotation::backward));
 
   auto const loss = [&](Doubles const& v) { return inner_product(c.expected(v), doubles(dout)); };
   EXPECT_LE(deviation_from(gradient, numeric_gradient(loss, doubles(c.qkv))), tolerance<T>());
@@ -134,8 +134,8 @@ TYPED_TEST(Rope, BackwardUndoesForward) {
   RopeCase<T> c(mixed_layout(), 3, 64);
   auto values = c.qkv;
 
-  run(host, c.rotate(values, Rotation::forward));
-  run(host, c.rotate(values, Rotation::backward));
+  run(space, c.rotate(values, Rotation::forward));
+  run(space, c.rotate(values, Rotation::backward));
 
   EXPECT_LE(deviation_from(values, doubles(c.qkv)), tolerance<T>());
 }
@@ -147,8 +147,8 @@ TEST(RopeCheck, AcceptsNoImages) {
   none.add(0, 4, 4);
   RopeCase<float> d(none, 2, 8);
 
-  run(host, c.rotate(c.qkv, Rotation::forward));
-  run(host, d.rotate(d.qkv, Rotation::forward));
+  run(space, c.rotate(c.qkv, Rotation::forward));
+  run(space, d.rotate(d.qkv, Rotation::forward));
 
   EXPECT_TRUE(c.qkv.empty() && d.qkv.empty());
 }
@@ -157,16 +157,16 @@ TEST(RopeCheck, RefusesExtentsThatDisagree) {
   RopeCase<float> c(mixed_layout(), 2, 8);
   auto op = c.rotate(c.qkv, Rotation::forward);
   op.heads = 5;
-  EXPECT_EQ(refusal([&] { run(host, op); }),
+  EXPECT_EQ(refusal([&] { run(space, op); }),
             "RopeRotate: qkv has 48 columns, which is not 12 times a multiple of 5 heads");
   op.heads = 4;  // other heads have other angles
-  EXPECT_EQ(refusal([&] { run(host, op); }), "RopeRotate: table is [80], expected [40]");
+  EXPECT_EQ(refusal([&] { run(space, op); }), "RopeRotate: table is [80], expected [40]");
   op = c.rotate(c.qkv, Rotation::forward);
   op.layout = nullptr;
-  EXPECT_EQ(refusal([&] { run(host, op); }), "RopeRotate: layout is missing");
+  EXPECT_EQ(refusal([&] { run(space, op); }), "RopeRotate: layout is missing");
   op = c.rotate(c.qkv, Rotation::forward);
   op.qkv = as<2>(c.qkv, {2, 48});
-  EXPECT_EQ(refusal([&] { run(host, op); }), "RopeRotate: qkv is [2, 48], expected [47, 48]");
+  EXPECT_EQ(refusal([&] { run(space, op); }), "RopeRotate: qkv is [2, 48], expected [47, 48]");
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ TEST(KernelRuntimeTest, RefusesNoThreadsAndMayBeMadeTwice) {
   KernelRuntime const first(1);
   KernelRuntime const second(1);
 
-  run(host, Fill<float>{as<1>(y, {3}), 2.0F});
+  run(space, Fill<float>{as<1>(y, {3}), 2.0F});
 
   EXPECT_EQ(y, std::vector<float>(3, 2.0F));
 }
@@ -35,20 +35,20 @@ TEST(Operations, LetNotANumberThrough) {
   std::vector<double> loss(1);
   std::copy(x.begin(), x.end(), crops.begin());
 
-  run(host, GeluForward<float>{as<2>(std::as_const(x), {1, 67}), as<2>(gelu, {1, 67})});
-  run(host, LayerNormForward<float>{as<2>(std::as_const(x), {1, 67}),
-                                    as<1>(ones, {67}),
-                                    as<1>(ones, {67}),
-                                    as<2>(norm, {1, 67}),
-                                    {},
-                                    {}});
-  run(host, CenteredSoftmax{as<2>(std::as_const(x), {1, 67}), as<1>(ones, {67}), 0.1F,
-                            as<2>(softmax, {1, 67})});
-  run(host, DinoCrossEntropy<float>{.student = as<2>(std::as_const(crops), {2, 67}),
-                                    .teacher = as<2>(uniform, {2, 67}),
-                                    .batch = 1,
-                                    .dlogits = as<2>(dlogits, {2, 67}),
-                                    .loss = as<1>(loss, {1})});
+  run(space, GeluForward<float>{as<2>(std::as_const(x), {1, 67}), as<2>(gelu, {1, 67})});
+  run(space, LayerNormForward<float>{as<2>(std::as_const(x), {1, 67}),
+                                     as<1>(ones, {67}),
+                                     as<1>(ones, {67}),
+                                     as<2>(norm, {1, 67}),
+                                     {},
+                                     {}});
+  run(space, CenteredSoftmax{as<2>(std::as_const(x), {1, 67}), as<1>(ones, {67}), 0.1F,
+                             as<2>(softmax, {1, 67})});
+  run(space, DinoCrossEntropy<float>{.student = as<2>(std::as_const(crops), {2, 67}),
+                                     .teacher = as<2>(uniform, {2, 67}),
+                                     .batch = 1,
+                                     .dlogits = as<2>(dlogits, {2, 67}),
+                                     .loss = as<1>(loss, {1})});
 
   EXPECT_TRUE(std::isnan(gelu[40]));
   EXPECT_FALSE(std::isnan(gelu[39]));
@@ -59,15 +59,15 @@ TEST(Operations, LetNotANumberThrough) {
 
 TEST(Bench, TimesProductsAndAttention) {
   for (auto const precision : {Precision::fp32, Precision::bf16}) {
-    auto const gemm = measure_gemm(precision, 17, 9, 5, 1e-4);
-    auto const attention = measure_attention(precision, 2, 3, 2, 5, 1e-4);
+    auto const gemm = measure_gemm(Host{}, precision, 17, 9, 5, 1e-4);
+    auto const attention = measure_attention(Host{}, precision, 2, 3, 2, 5, 1e-4);
     EXPECT_GT(gemm.forward, 0);
     EXPECT_GT(gemm.backward_input, 0);
     EXPECT_GT(gemm.backward_weight, 0);
     EXPECT_GT(attention.forward, 0);
     EXPECT_GT(attention.backward, 0);
   }
-  EXPECT_THAT(refusal([] { measure_gemm(Precision::fp32, 0, 1, 1, 1); }),
+  EXPECT_THAT(refusal([] { measure_gemm(Host{}, Precision::fp32, 0, 1, 1, 1); }),
               testing::HasSubstr("must be at least 1"));
 }
 

@@ -53,7 +53,7 @@ TEST(SinkhornExponentialTest, IsRelativeToTheLargestOfTheRow) {
         expected.push_back(std::exp((static_cast<double>(v) - most) / static_cast<double>(0.05F)));
     }
 
-    run(host, SinkhornExponential{as<2>(x, {rows, columns}), 0.05F, as<1>(largest, {rows})});
+    run(space, SinkhornExponential{as<2>(x, {rows, columns}), 0.05F, as<1>(largest, {rows})});
 
     EXPECT_LE(deviation_from(x, expected), 20 * tolerance<float>());  // exponents are about 20
     EXPECT_LE(deviation(largest, expected_largest), 2 * roundoff<double>());
@@ -69,7 +69,7 @@ TEST(ScaledColumnSumsTest, AddTheScaledRows) {
       for (std::int64_t k = 0; k < columns; ++k)
         expected[static_cast<std::size_t>(k)] += m.at(i, k) * m.c[static_cast<std::size_t>(i)];
 
-    run(host,
+    run(space,
         ScaledColumnSums{as<2>(m.x, {rows, columns}), as<1>(m.c, {rows}), as<1>(sums, {columns})});
 
     EXPECT_LE(deviation(sums, expected), 100 * roundoff<double>());
@@ -88,9 +88,9 @@ TEST(ScaledRows, AreInvertedAndNormalized) {
         expected.push_back(m.at(i, k) * m.r[static_cast<std::size_t>(k)] / m.row_sum(i));
     }
 
-    run(host, InverseRowSums{as<2>(std::as_const(m.x), {rows, columns}), as<1>(m.r, {columns}),
-                             as<1>(inverse, {rows})});
-    run(host, NormalizeScaledRows{as<2>(m.x, {rows, columns}), as<1>(m.r, {columns})});
+    run(space, InverseRowSums{as<2>(std::as_const(m.x), {rows, columns}), as<1>(m.r, {columns}),
+                              as<1>(inverse, {rows})});
+    run(space, NormalizeScaledRows{as<2>(m.x, {rows, columns}), as<1>(m.r, {columns})});
 
     EXPECT_LE(deviation(inverse, expected_inverse), 1000 * roundoff<double>());
     EXPECT_LE(deviation_from(m.x, expected), tolerance<float>());
@@ -101,23 +101,23 @@ TEST(SinkhornCheck, RefusesExtentsThatDisagree) {
   std::vector<float> x(8);
   Doubles s(8);
   EXPECT_EQ(refusal([&] {
-              run(host, SinkhornExponential{as<2>(x, {2, 4}), 0.1F, as<1>(s, {3})});
+              run(space, SinkhornExponential{as<2>(x, {2, 4}), 0.1F, as<1>(s, {3})});
             }),
             "SinkhornExponential: row_max is [3], expected [2]");
   EXPECT_THAT(refusal([&] {
-                run(host, SinkhornExponential{as<2>(x, {2, 4}), 0, as<1>(s, {2})});
+                run(space, SinkhornExponential{as<2>(x, {2, 4}), 0, as<1>(s, {2})});
               }),
               testing::HasSubstr("temperature is 0, must be above 0"));
   EXPECT_EQ(refusal([&] {
-              run(host, ScaledColumnSums{as<2>(x, {2, 4}), as<1>(s, {2}), as<1>(s, {3})});
+              run(space, ScaledColumnSums{as<2>(x, {2, 4}), as<1>(s, {2}), as<1>(s, {3})});
             }),
             "ScaledColumnSums: sums is [3], expected [4]");
   EXPECT_EQ(refusal([&] {
-              run(host, InverseRowSums{as<2>(x, {2, 4}), as<1>(s, {2}), as<1>(s, {2})});
+              run(space, InverseRowSums{as<2>(x, {2, 4}), as<1>(s, {2}), as<1>(s, {2})});
             }),
             "InverseRowSums: column_scale is [2], expected [4]");
   EXPECT_EQ(refusal([&] {
-              run(host, NormalizeScaledRows{as<2>(x, {2, 4}), as<1>(s, {5})});
+              run(space, NormalizeScaledRows{as<2>(x, {2, 4}), as<1>(s, {5})});
             }),
             "NormalizeScaledRows: column_scale is [5], expected [4]");
 }

@@ -38,15 +38,15 @@ TEST(CenteredSoftmaxTest, AgreesWithTheDefinition) {
       auto const center = random_values<float>(width, 2, 0.1);
       std::vector<float> p(logits.size());
 
-      run(host, CenteredSoftmax{as<2>(logits, {rows, width}), as<1>(center, {width}), 0.04F,
-                                as<2>(p, {rows, width})});
+      run(space, CenteredSoftmax{as<2>(logits, {rows, width}), as<1>(center, {width}), 0.04F,
+                                 as<2>(p, {rows, width})});
       auto const expected = softmax(doubles(logits), static_cast<std::size_t>(width),
                                     doubles(center), static_cast<double>(0.04F));
       // The exponent is about 100, whose rounding is that many times larger.
       EXPECT_LE(deviation_from(p, expected), 100 * tolerance<float>());
 
-      run(host, CenteredSoftmax{as<2>(logits, {rows, width}), as<1>(center, {width}), 0.04F,
-                                as<2>(logits, {rows, width})});
+      run(space, CenteredSoftmax{as<2>(logits, {rows, width}), as<1>(center, {width}), 0.04F,
+                                 as<2>(logits, {rows, width})});
       EXPECT_EQ(logits, p);
     }
   }
@@ -61,7 +61,7 @@ TEST(ColumnSumsTest, AddTheRows) {
       for (std::size_t i = 0; i < x.size(); ++i)
         expected[i % sums.size()] += static_cast<double>(x[i]);
 
-      run(host, ColumnSums{as<2>(x, {rows, width}), as<1>(sums, {width})});
+      run(space, ColumnSums{as<2>(x, {rows, width}), as<1>(sums, {width})});
 
       EXPECT_LE(deviation_from(sums, expected), tolerance<float>(rows));
     }
@@ -108,13 +108,13 @@ TYPED_TEST(CrossEntropy, IsTheSumOverPairsAndItsGradient) {
     std::vector<T> dlogits(c.student.size());
     std::vector<double> loss{1.5};
 
-    run(host, DinoCrossEntropy<T>{.student = as<2>(c.student, {crops * batch, width}),
-                                  .teacher = as<2>(c.teacher, {2 * batch, width}),
-                                  .batch = batch,
-                                  .temperature = 0.1F,
-                                  .weight = weight,
-                                  .dlogits = as<2>(dlogits, {crops * batch, width}),
-                                  .loss = as<1>(loss, {1})});
+    run(space, DinoCrossEntropy<T>{.student = as<2>(c.student, {crops * batch, width}),
+                                   .teacher = as<2>(c.teacher, {2 * batch, width}),
+                                   .batch = batch,
+                                   .temperature = 0.1F,
+                                   .weight = weight,
+                                   .dlogits = as<2>(dlogits, {crops * batch, width}),
+                                   .loss = as<1>(loss, {1})});
 
     auto const f = [&](Doubles const& s) { return c.loss(s, temperature, weight); };
     EXPECT_LE(deviation(loss, Doubles{1.5 + f(doubles(c.student))}), tolerance<float>(width));
@@ -139,11 +139,11 @@ TYPED_TEST(CrossEntropy, OfAllPairsIsThatOfEachTeacherCropAlone) {
                          .loss = as<1>(loss, {1}),
                          .pairing = CropPairing::all,
                          .gradient_factor = 3};
-  run(host, op);
+  run(space, op);
   op.teacher_crops = 1, op.dlogits = as<2>(alone, {6, 67}), op.loss = as<1>(sum, {1});
   for (std::int64_t a = 0; a < 2; ++a) {
     op.teacher = as<2>(c.teacher, {4, 67}).rows(2 * a, 2 * a + 2);
-    run(host, op);
+    run(space, op);
     for (std::size_t i = 0; i < gradient.size(); ++i) gradient[i] += doubles(alone)[i];
   }
 
@@ -160,13 +160,13 @@ TYPED_TEST(CrossEntropy, OfTokensWeighsEachRow) {
   std::vector<T> dlogits(student.size());
   std::vector<double> loss{1.5};
 
-  run(host, TokenCrossEntropy<T>{.student = as<2>(student, {rows, width}),
-                                 .teacher = as<2>(teacher, {rows, width}),
-                                 .row_weights = as<1>(weights, {rows}),
-                                 .weight = 0.5,
-                                 .dlogits = as<2>(dlogits, {rows, width}),
-                                 .loss = as<1>(loss, {1}),
-                                 .gradient_factor = 3});
+  run(space, TokenCrossEntropy<T>{.student = as<2>(student, {rows, width}),
+                                  .teacher = as<2>(teacher, {rows, width}),
+                                  .row_weights = as<1>(weights, {rows}),
+                                  .weight = 0.5,
+                                  .dlogits = as<2>(dlogits, {rows, width}),
+                                  .loss = as<1>(loss, {1}),
+                                  .gradient_factor = 3});
 
   auto const f = [&](Doubles const& s) {
     auto const log_p = softmax(s, 67, {}, static_cast<double>(0.1F), true);
@@ -190,10 +190,10 @@ TEST(CrossEntropyInPlace, GivesTheSameBits) {
                              .batch = 2,
                              .dlogits = as<2>(dlogits, {6, 67}),
                              .loss = {&loss[0], {1}}};
-  run(host, op);
+  run(space, op);
   op.dlogits = as<2>(c.student, {6, 67});
   op.loss = {&loss[1], {1}};
-  run(host, op);
+  run(space, op);
 
   EXPECT_EQ(c.student, dlogits);
   EXPECT_EQ(loss[0], loss[1]);
@@ -215,9 +215,9 @@ TEST(ProbabilityStatisticsTest, SumEntropyAndCountTheLargest) {
       expected -= v > 0 ? static_cast<double>(v) * std::log(static_cast<double>(v)) : 0;
   }
 
-  run(host, ProbabilityStatistics{as<2>(std::as_const(p), {rows, width}), as<1>(entropy, {1}),
-                                  as<1>(usage, {width})});
-  run(host,
+  run(space, ProbabilityStatistics{as<2>(std::as_const(p), {rows, width}), as<1>(entropy, {1}),
+                                   as<1>(usage, {width})});
+  run(space,
       ProbabilityStatistics{{nullptr, {0, width}}, as<1>(entropy, {1}), as<1>(usage, {width})});
 
   EXPECT_LE(deviation(entropy, Doubles{expected}), tolerance<float>(width));
@@ -228,15 +228,15 @@ TEST(SoftmaxCheck, RefusesExtentsThatDisagree) {
   std::vector<float> a(64);
   std::vector<double> s(1);
   EXPECT_EQ(refusal([&] {
-              run(host, CenteredSoftmax{as<2>(a, {2, 4}), as<1>(a, {3}), 0.1F, as<2>(a, {2, 4})});
+              run(space, CenteredSoftmax{as<2>(a, {2, 4}), as<1>(a, {3}), 0.1F, as<2>(a, {2, 4})});
             }),
             "CenteredSoftmax: center is [3], expected [4]");
   EXPECT_THAT(refusal([&] {
-                run(host, CenteredSoftmax{as<2>(a, {2, 4}), as<1>(a, {4}), 0, as<2>(a, {2, 4})});
+                run(space, CenteredSoftmax{as<2>(a, {2, 4}), as<1>(a, {4}), 0, as<2>(a, {2, 4})});
               }),
               testing::HasSubstr("temperature is 0, must be above 0"));
   EXPECT_EQ(refusal([&] {
-              run(host, ColumnSums{as<2>(a, {2, 4}), as<1>(a, {3})});
+              run(space, ColumnSums{as<2>(a, {2, 4}), as<1>(a, {3})});
             }),
             "ColumnSums: sums is [3], expected [4]");
   DinoCrossEntropy<float> op{.student = as<2>(std::as_const(a), {5, 4}),
@@ -244,15 +244,15 @@ TEST(SoftmaxCheck, RefusesExtentsThatDisagree) {
                              .batch = 2,
                              .dlogits = as<2>(a, {5, 4}),
                              .loss = as<1>(s, {1})};
-  EXPECT_EQ(refusal([&] { run(host, op); }),
+  EXPECT_EQ(refusal([&] { run(space, op); }),
             "DinoCrossEntropy: 5 student rows are not two or more crops of 2 images");
   op.student = as<2>(std::as_const(a), {6, 4});
   op.dlogits = as<2>(a, {6, 4});
   op.teacher = as<2>(std::as_const(a), {3, 4});
-  EXPECT_EQ(refusal([&] { run(host, op); }),
+  EXPECT_EQ(refusal([&] { run(space, op); }),
             "DinoCrossEntropy: teacher is [3, 4], expected [4, 4]");
   EXPECT_EQ(refusal([&] {
-              run(host, ProbabilityStatistics{as<2>(a, {2, 4}), as<1>(s, {1}), as<1>(a, {5})});
+              run(space, ProbabilityStatistics{as<2>(a, {2, 4}), as<1>(s, {1}), as<1>(a, {5})});
             }),
             "ProbabilityStatistics: usage is [5], expected [4]");
 }

@@ -48,9 +48,9 @@ TYPED_TEST(Tokens, PatchGatherTakesWholePatchesInOrder) {
   auto const images = random_values<float>(n * channels * height * width, 1);
   std::vector<T> patches(at(n * 2 * 3 * channels * p * p));
 
-  run(host, PatchGather<T>{as<4>(images, {n, channels, height, width}),
-                           as<2>(patches, {n * 6, channels * p * p}), p});
-  run(host,
+  run(space, PatchGather<T>{as<4>(images, {n, channels, height, width}),
+                            as<2>(patches, {n * 6, channels * p * p}), p});
+  run(space,
       PatchGather<T>{{nullptr, {0, channels, height, width}}, {nullptr, {0, channels * p * p}}, p});
 
   std::size_t k = 0;
@@ -118,14 +118,15 @@ TYPED_TEST(Tokens, AssembleAddsClassTokenRegistersMasksAndPositionsAndItsGradien
       auto const masked =
           as<1>(reference.masked, {static_cast<std::int64_t>(reference.masked.size())});
 
-      run(host,
+      run(space,
           TokensAssemble<T>{as<2>(patches, {images * 6, width}), as<1>(class_token, {width}),
                             as<2>(extra, {registers, width}), as<1>(mask_token, {width}), masked,
                             as<2>(positions, {7, width}), s, as<2>(tokens, {s.rows(), width})});
-      run(host, TokensAssembleBackward<T>{as<2>(dtokens, {s.rows(), width}), masked, s,
-                                          as<2>(dpatches, {images * 6, width}),
-                                          as<1>(dclass, {width}), as<2>(dextra, {registers, width}),
-                                          as<1>(dmask, {width}), as<2>(dpositions, {7, width})});
+      run(space,
+          TokensAssembleBackward<T>{as<2>(dtokens, {s.rows(), width}), masked, s,
+                                    as<2>(dpatches, {images * 6, width}), as<1>(dclass, {width}),
+                                    as<2>(dextra, {registers, width}), as<1>(dmask, {width}),
+                                    as<2>(dpositions, {7, width})});
 
       auto const a = doubles(patches), b = doubles(class_token), e = doubles(extra),
                  m = doubles(mask_token), c = doubles(positions), g = doubles(dtokens);
@@ -177,13 +178,13 @@ TYPED_TEST(Tokens, AssembleWithoutPositionsIsThatWithZeros) {
              std::vector<float>(at(width)), std::vector<float>(at(2 * width)),
              std::vector<float>(at(width))};
     auto const extra = as<2>(tokens_of_prefix, {4, width});
-    run(host, TokensAssemble<T>{as<2>(patches, {18, width}), extra.rows(0, 1).flat(),
-                                extra.rows(1, 3), extra.rows(3, 4).flat(), as<1>(masked, {18}),
-                                positions, s, as<2>(r.tokens, {27, width})});
-    run(host, TokensAssembleBackward<T>{as<2>(dtokens, {27, width}), as<1>(masked, {18}), s,
-                                        as<2>(r.dpatches, {18, width}), as<1>(r.dclass, {width}),
-                                        as<2>(r.dregisters, {2, width}), as<1>(r.dmask, {width}),
-                                        dpositions});
+    run(space, TokensAssemble<T>{as<2>(patches, {18, width}), extra.rows(0, 1).flat(),
+                                 extra.rows(1, 3), extra.rows(3, 4).flat(), as<1>(masked, {18}),
+                                 positions, s, as<2>(r.tokens, {27, width})});
+    run(space, TokensAssembleBackward<T>{as<2>(dtokens, {27, width}), as<1>(masked, {18}), s,
+                                         as<2>(r.dpatches, {18, width}), as<1>(r.dclass, {width}),
+                                         as<2>(r.dregisters, {2, width}), as<1>(r.dmask, {width}),
+                                         dpositions});
     return r;
   };
 
@@ -224,10 +225,10 @@ TYPED_TEST(Tokens, PositionResampleIsTheProductWithBothWeights) {
     if (r.side > 1) a[1] = b[0] = 0;  // bicubic weights are mostly 0
     std::vector<T> out(at((1 + r.height * r.width) * r.channels));
 
-    run(host, PositionResample<T>{as<2>(positions, {1 + r.side * r.side, r.channels}),
-                                  as<2>(std::as_const(a), {r.height, r.side}),
-                                  as<2>(std::as_const(b), {r.width, r.side}),
-                                  as<2>(out, {1 + r.height * r.width, r.channels})});
+    run(space, PositionResample<T>{as<2>(positions, {1 + r.side * r.side, r.channels}),
+                                   as<2>(std::as_const(a), {r.height, r.side}),
+                                   as<2>(std::as_const(b), {r.width, r.side}),
+                                   as<2>(out, {1 + r.height * r.width, r.channels})});
 
     EXPECT_LE(deviation_from(out, r(doubles(positions), doubles(a), doubles(b))),
               tolerance<T>(r.side * r.side));
@@ -241,8 +242,8 @@ TEST(PositionResampleGradient, AgreesWithCentralDifferences) {
   a[1] = b[4] = 0;
   std::vector<float> dpositions(50, 1.0F);
 
-  run(host, PositionResampleBackward{as<2>(dout, {9, 5}), as<2>(std::as_const(a), {2, 3}),
-                                     as<2>(std::as_const(b), {4, 3}), as<2>(dpositions, {10, 5})});
+  run(space, PositionResampleBackward{as<2>(dout, {9, 5}), as<2>(std::as_const(a), {2, 3}),
+                                      as<2>(std::as_const(b), {4, 3}), as<2>(dpositions, {10, 5})});
 
   auto expected = numeric_gradient(
       [&](auto const& v) { return inner_product(r(v, doubles(a), doubles(b)), doubles(dout)); },
@@ -258,9 +259,9 @@ TYPED_TEST(Tokens, ClassTokensAreGatheredAndScattered) {
   std::vector<T> rows(at(layout.images() * 5)), scattered(tokens.size(), T{9.0F});
   std::array<std::int64_t, 5> const class_rows{0, 7, 14, 17, 20};
 
-  run(host, ClassTokenGather<T>{as<2>(tokens, {layout.rows(), 5}), &layout, as<2>(rows, {5, 5})});
-  run(host, ClassTokenScatter<T>{as<2>(std::as_const(rows), {5, 5}), &layout,
-                                 as<2>(scattered, {layout.rows(), 5})});
+  run(space, ClassTokenGather<T>{as<2>(tokens, {layout.rows(), 5}), &layout, as<2>(rows, {5, 5})});
+  run(space, ClassTokenScatter<T>{as<2>(std::as_const(rows), {5, 5}), &layout,
+                                  as<2>(scattered, {layout.rows(), 5})});
 
   Doubles gathered, expected(tokens.size());
   for (auto const row : class_rows) {
@@ -279,51 +280,51 @@ TYPED_TEST(Tokens, EveryOperationAcceptsNoImages) {
   layout.add(0, 3, 2);
   View<T, 2> const none{nullptr, {0, 5}};
 
-  EXPECT_NO_THROW(run(host, ClassTokenGather<T>{none, &layout, none}));
-  EXPECT_NO_THROW(run(host, ClassTokenScatter<T>{none, &layout, none}));
+  EXPECT_NO_THROW(run(space, ClassTokenGather<T>{none, &layout, none}));
+  EXPECT_NO_THROW(run(space, ClassTokenScatter<T>{none, &layout, none}));
 }
 
 TEST(TokensCheck, RefusesExtentsThatDisagree) {
   std::vector<float> a(1000);
   auto const layout = mixed_layout();
   EXPECT_EQ(refusal([&] {
-              run(host, PatchGather<float>{as<4>(a, {1, 3, 4, 4}), as<2>(a, {4, 11}), 2});
+              run(space, PatchGather<float>{as<4>(a, {1, 3, 4, 4}), as<2>(a, {4, 11}), 2});
             }),
             "PatchGather: patches is [4, 11], expected [4, 12]");
   EXPECT_EQ(refusal([&] {
-              run(host, ClassTokenGather<float>{as<2>(a, {23, 5}), nullptr, as<2>(a, {5, 5})});
+              run(space, ClassTokenGather<float>{as<2>(a, {23, 5}), nullptr, as<2>(a, {5, 5})});
             }),
             "ClassTokenGather: layout is missing");
   EXPECT_EQ(refusal([&] {
-              run(host, ClassTokenScatter<float>{as<2>(a, {4, 5}), &layout, as<2>(a, {23, 5})});
+              run(space, ClassTokenScatter<float>{as<2>(a, {4, 5}), &layout, as<2>(a, {23, 5})});
             }),
             "ClassTokenScatter: rows is [4, 5], expected [5, 5]");
   EXPECT_EQ(refusal([&] {
-              run(host, TokensAssemble<float>{as<2>(a, {6, 5}),
-                                              as<1>(a, {5}),
-                                              {},
-                                              {},
-                                              {},
-                                              as<2>(a, {6, 5}),
-                                              {.images = 1, .grid_height = 2, .grid_width = 3},
-                                              as<2>(a, {7, 5})});
+              run(space, TokensAssemble<float>{as<2>(a, {6, 5}),
+                                               as<1>(a, {5}),
+                                               {},
+                                               {},
+                                               {},
+                                               as<2>(a, {6, 5}),
+                                               {.images = 1, .grid_height = 2, .grid_width = 3},
+                                               as<2>(a, {7, 5})});
             }),
             "TokensAssemble: positions is [6, 5], expected [7, 5]");
   EXPECT_EQ(refusal([&] {
-              run(host, PositionResample<float>{as<2>(a, {9, 5}), as<2>(a, {2, 3}),
-                                                as<2>(a, {2, 3}), as<2>(a, {5, 5})});
+              run(space, PositionResample<float>{as<2>(a, {9, 5}), as<2>(a, {2, 3}),
+                                                 as<2>(a, {2, 3}), as<2>(a, {5, 5})});
             }),
             "PositionResample: 9 positions are not 1 + 3 x 3");
   Segment const with_registers{.images = 1, .grid_height = 2, .grid_width = 3, .prefix = 3};
   EXPECT_EQ(refusal([&] {
-              run(host, TokensAssemble<float>{as<2>(a, {6, 5}),
-                                              as<1>(a, {5}),
-                                              {},
-                                              {},
-                                              {},
-                                              as<2>(a, {7, 5}),
-                                              with_registers,
-                                              as<2>(a, {9, 5})});
+              run(space, TokensAssemble<float>{as<2>(a, {6, 5}),
+                                               as<1>(a, {5}),
+                                               {},
+                                               {},
+                                               {},
+                                               as<2>(a, {7, 5}),
+                                               with_registers,
+                                               as<2>(a, {9, 5})});
             }),
             "TokensAssemble: 2 registers are missing");
 }

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/activation.hpp"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/math.cuh"
+
+namespace dino {
+namespace {
+
+template <class T>
+struct GeluValues {
+  T const* x;
+  T* y;
+  template <int N>
+  __device__ void at(std::int64_t i) const {
+    float v[N];
+    cuda::load<N>(x + i, v);
+#pragma unroll
+    for (int k = 0; k < N; ++k) v[k] *= cuda::normal<T>(v[k]).cumulative;
+    cuda::store<N>(y + i, v);
+  }
+};
+
+template <class T>
+struct GeluSlopes {
+  T const *x, *dy;
+  T* dx;
+  template <int N>
+  __device__ void at(std::int64_t i) const {
+    constexpr float density = 0.398942280401433F;  // 1 / sqrt(2 pi)
+    float v[N], d[N];
+    cuda::load<N>(x + i, v);
+    cuda::load<N>(dy + i, d);
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+      auto const normal = cuda::normal<T>(v[k]);
+      d[k] *= normal.cumulative + v[k] * density * normal.exponential;
+    }
+    cuda::store<N>(dx + i, d);
+  }
+};
+
+template <class T>
+struct SwigluRows {
+  std::int64_t width;
+  T const* x;
+  T* y;
+  __device__ std::int64_t line(std::int64_t row) const { return row; }
+  template <int N>
+  __device__ void at(std::int64_t row, std::int64_t d) const {
+    float gate[N], linear[N];
+    cuda::load<N>(x + 2 * row * width + d, gate);
+    cuda::load<N>(x + (2 * row + 1) * width + d, linear);
+#pragma unroll
+    for (int k = 0; k < N; ++k) linear[k] *= gate[k] * cuda::sigmoid<T>(gate[k]);
+    cuda::store<N>(y + row * width + d, linear);
+  }
+};
+
+template <class T>
+struct SwigluSlopes {
+  std::int64_t width;
+  T const *dy, *x;
+  T* dx;
+  __device__ std::int64_t line(std::int64_t row) const { return row; }
+  template <int N>
+  __device__ void at(std::int64_t row, std::int64_t d) const {
+    auto const at_gate = 2 * row * width + d, at_linear = at_gate + width;
+    float gate[N], linear[N], g[N];
+    cuda::load<N>(x + at_gate, gate);
+    cuda::load<N>(x + at_linear, linear);
+    cuda::load<N>(dy + row * width + d, g);
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+      float const z = gate[k], s = cuda::sigmoid<T>(z);
+      gate[k] = g[k] * linear[k] * s * (1.0F + z * (1.0F - s));
+      linear[k] = g[k] * z * s;
+    }
+    cuda::store<N>(dx + at_gate, gate);
+    cuda::store<N>(dx + at_linear, linear);
+  }
+};
+
+}  // namespace
+
+template <class T>
+void execute(Cuda const& cuda, GeluForward<T> const& op) {
+  cuda::for_values<cuda::pack_size<T>>(cuda, op.x.size(), cuda::aligned(op.x.data(), op.y.data()),
+                                       GeluValues<T>{op.x.data(), op.y.data()});
+}
+
+template <class T>
+void execute(Cuda const& cuda, GeluBackward<T> const& op) {
+  cuda::for_values<cuda::pack_size<T>>(cuda, op.x.size(),
+                                       cuda::aligned(op.x.data(), op.dy.data(), op.dx.data()),
+                                       GeluSlopes<T>{op.x.data(), op.dy.data(), op.dx.data()});
+}
+
+template <class T>
+void execute(Cuda const& cuda, SwigluForward<T> const& op) {
+  constexpr int n = cuda::pack_size<T>;
+  auto const width = op.y.extent(1);
+  cuda::for_rows<n>(cuda, op.y.extent(0), width,
+                    cuda::aligned_rows<n>(width, op.x.data(), op.y.data()),
+                    SwigluRows<T>{width, op.x.data(), op.y.data()});
+}
+
+template <class T>
+void execute(Cuda const& cuda, SwigluBackward<T> const& op) {
+  constexpr int n = cuda::pack_size<T>;
+  auto const width = op.dy.extent(1);
+  cuda::for_rows<n>(cuda, op.dy.extent(0), width,
+                    cuda::aligned_rows<n>(width, op.dy.data(), op.x.data(), op.dx.data()),
+                    SwigluSlopes<T>{width, op.dy.data(), op.x.data(), op.dx.data()});
+}
+
+template void execute(Cuda const&, GeluForward<float> const&);
+template void execute(Cuda const&, GeluForward<bfloat16> const&);
+template void execute(Cuda const&, GeluBackward<float> const&);
+template void execute(Cuda const&, GeluBackward<bfloat16> const&);
+template void execute(Cuda const&, SwigluForward<float> const&);
+template void execute(Cuda const&, SwigluForward<bfloat16> const&);
+template void execute(Cuda const&, SwigluBackward<float> const&);
+template void execute(Cuda const&, SwigluBackward<bfloat16> const&);
+
+}  // namespace dino

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// The emulated device as a space. Partial results begin as NaN, since a device's are undefined.
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "emulator/memory.hpp"
+#include "kernels/attention.hpp"
+#include "kernels/cuda/attention_tiled.hpp"
+#include "kernels/cuda/device.cuh"
+#include "kernels/device.hpp"
+#include "kernels/gemm.hpp"
+#include "kernels/memory.hpp"
+
+namespace dino {
+namespace cuda {
+
+std::byte* partials_of(Cuda const&) {
+  static std::vector<std::byte> memory(partials_bytes);
+  std::fill(memory.begin(), memory.begin() + (1 << 20), std::byte{0xFF});
+  return memory.data();
+}
+
+void require_partials(std::int64_t bytes) {
+  if (bytes > partials_bytes) std::abort();
+}
+
+}  // namespace cuda
+
+MemoryBlock allocate(Cuda const&, std::int64_t bytes) {
+  return {.data = emulator::take_memory(bytes)};
+}
+void copy_in(Cuda const&, void* to, void const* from, std::int64_t bytes) {
+  emulator::MemoryAccess const access;
+  std::memcpy(to, from, static_cast<std::size_t>(bytes));
+}
+void copy_out(Cuda const&, void* to, void const* from, std::int64_t bytes) {
+  emulator::MemoryAccess const access;
+  std::memcpy(to, from, static_cast<std::size_t>(bytes));
+}
+void wait_for(Cuda const&) {}
+
+DeviceList find_devices() {
+  return {.devices = {DeviceInfo{.name = "emulator", .bus = "0000:00:00.0", .major = 9}},
+          .reason = {}};
+}
+Space device_space(int, std::function<void()> between) {
+  return Cuda{nullptr, std::move(between)};
+}
+
+template <class T>
+void execute(Cuda const& cuda, AttentionForward<T> const& op) {
+  if (op.out.size() > 0) cuda::attention_tiled(cuda, op);
+}
+template <class T>
+void execute(Cuda const& cuda, AttentionBackward<T> const& op) {
+  if (op.out.size() > 0) cuda::attention_tiled(cuda, op);
+}
+// Products are the host's.
+template <class T, class Out>
+void execute(Cuda const&, LinearForward<T, Out> const& op) {
+  emulator::MemoryAccess const access;
+  execute(Host{}, op);
+}
+template <class T>
+void execute(Cuda const&, LinearBackwardInput<T> const& op) {
+  emulator::MemoryAccess const access;
+  execute(Host{}, op);
+}
+template <class T>
+void execute(Cuda const&, LinearBackwardWeight<T> const& op) {
+  emulator::MemoryAccess const access;
+  execute(Host{}, op);
+}
+
+template void execute(Cuda const&, LinearForward<float, float> const&);
+template void execute(Cuda const&, LinearForward<bfloat16, bfloat16> const&);
+template void execute(Cuda const&, LinearForward<bfloat16, float> const&);
+template void execute(Cuda const&, LinearBackwardInput<float> const&);
+template void execute(Cuda const&, LinearBackwardInput<bfloat16> const&);
+template void execute(Cuda const&, LinearBackwardWeight<float> const&);
+template void execute(Cuda const&, LinearBackwardWeight<bfloat16> const&);
+template void execute(Cuda const&, AttentionForward<float> const&);
+template void execute(Cuda const&, AttentionForward<bfloat16> const&);
+template void execute(Cuda const&, AttentionBackward<float> const&);
+template void execute(Cuda const&, AttentionBackward<bfloat16> const&);
+
+}  // namespace dino

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Training on the emulated device follows training on the host, step by step: all kernels of a step are right, and no code
+# of the host touches the device's memory (that would be a memory fault).
+. "$(dirname "$0")/../regression/common.sh"
+tolerance=1e-4 # relative, float32: sums in another order
+train="$train data.batch_size=4 run.steps=3"
+
+# follows NAME REFERENCE RANKS key=value...
+follows() {
+  local name=$1 reference=$2 ranks=$3 worst
+  shift 3
+  expect 0 run "$ranks" $train run.dir="$name" run.device=cuda "$@"
+  worst=$("$tool" compare_losses "$reference/metrics.h5" "$name/metrics.h5") || fail "$name: not comparable"
+  echo "$name: worst relative difference of a loss $worst"
+  awk "BEGIN { exit !($worst <= $tolerance) }" || fail "$name: more than $tolerance"
+}
+
+expect 0 run 1 $train run.dir=v1 run.device=host
+follows v1_device v1 1
+expect 75 run 1 $train run.dir=v1_half run.device=host run.stop_after_steps=2
+follows v1_half v1 2
+expect 0 run 1 $train run.dir=v2 run.device=host $v2
+follows v2_device v2 1 $v2 run.micro_batch=2
+gram_now="${gram/it_load_ema_teacher=3/it_load_ema_teacher=1}"
+expect 0 run 1 $train run.dir=v3 run.device=host $v3 $gram_now
+follows v3_device v3 2 $v3 $gram_now
+expect 0 run 1 $train run.dir=v3_bf16 run.device=cuda run.precision=bf16 $v3 $gram_now
+
+expect 0 run 1 "$dino" features v1/latest.h5 --shards shards -o host.h5 --device host
+expect 0 run 1 "$dino" features v1/latest.h5 --shards shards -o device.h5 --device cuda
+worst=$("$tool" compare_arrays host.h5 device.h5) || fail "features: not comparable"
+echo "features: worst difference $worst"
+awk "BEGIN { exit !($worst <= 1e-4) }" || fail "features: more than 1e-4"
