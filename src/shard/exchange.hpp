@@ -41,7 +41,7 @@ class Exchanger {
  public:
   enum class Path { in_place, staged };
   Exchanger(Space const& space, Communicator const& group)
-      : Exchanger(space, group, is_host(space) ? Path::in_place : Path::staged) {}
+      : Exchanger(space, group, is_host(space) || is_dry(space) ? Path::in_place : Path::staged) {}
   Exchanger(Space const& space, Communicator const& group, Path path)
       : space_(space), group_(group), path_(path) {}
 
