@@ -18,6 +18,8 @@ namespace dino::test {
 
 using Precisions = testing::Types<float, bfloat16>;
 
+inline Space const host{Host{}};
+
 /// Where operations run: on the host, or on the device where the tests are the gpu ones. Operands
 /// lie in host memory.
 struct SpaceUnderTest {};
