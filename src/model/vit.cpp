@@ -60,6 +60,20 @@ void Vit<T>::backward(Arena& arena, std::span<ImageView const> images, View<T, 2
 }
 
 template <class T>
+View<T, 2> Vit<T>::features(Arena& arena, std::span<ImageView const> images,
+                            View<float const, 2> drop_path, Mode, Keep keep) {
+  auto const tokens = forward(arena, images, drop_path, keep);
+  return normalize(arena, class_tokens(arena, tokens), keep);
+}
+
+template <class T>
+void Vit<T>::features_backward(Arena& arena, std::span<ImageView const> images,
+                               View<T, 2> dfeatures, Last last) {
+  normalize_backward(dfeatures, dfeatures, last);
+  backward(arena, images, class_tokens_backward(arena, dfeatures), last);
+}
+
+template <class T>
 View<T, 2> Vit<T>::gather_rows(Arena& arena, View<T const, 2> tokens,
                                View<std::int32_t const, 1> rows) const {
   auto const out = arena.take<T, 2>({rows.extent(0), shape_.embed_dim});

@@ -100,6 +100,7 @@ template <class T>
 void update_teacher(Space const& space, shard::ParameterStore<T>& teacher,
                     shard::ParameterStore<T> const& student, double momentum) {
   for (int unit = 0; unit < student.units(); ++unit) {
+    if (student.is_buffers(unit)) continue;
     run(space, EmaUpdate{.teacher = teacher.master(unit),
                          .student = student.master(unit),
                          .momentum = momentum});

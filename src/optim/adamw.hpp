@@ -28,7 +28,7 @@ struct StepValues {
   double weight_decay = 0;                   ///< of the parameters that decay
   double clip_grad = 0;  ///< largest L2 norm of what is clipped together; 0: no clipping
   bool freeze_last_layer =
-      false;  ///< skip the prototypes: no update, no decay, no moments, no count
+      false;                ///< skip the prototypes: no update, no decay, no moments, no count
   bool heads_only = false;  ///< skip the backbone in the same way
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
 };
@@ -72,7 +72,8 @@ class AdamW {
   Buffer sums_memory_;
 };
 
-/// teacher ← m teacher + (1-m) student, part by part: no traffic. Source: method.md 6.5.
+/// teacher ← m teacher + (1-m) student, part by part: no traffic; buffers stay each model's own.
+/// Source: method.md 6.5, 1.10.
 template <class T>
 void update_teacher(Space const& space, shard::ParameterStore<T>& teacher,
                     shard::ParameterStore<T> const& student, double momentum);
