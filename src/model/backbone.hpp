@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "kernels/arena.hpp"
 #include "shard/store.hpp"
@@ -36,10 +38,32 @@ class Backbone {
   virtual void features_backward(Arena& arena, std::span<ImageView const> images,
                                  View<T, 2> dfeatures, Last last) = 0;
 
+  /// Bytes of arena that `features` of so many images of side `side` takes in evaluation.
+  virtual std::int64_t evaluation_bytes(std::int64_t images, std::int64_t side) const = 0;
+
   /// Training passes from here on belong to a new step: forgets what an unfinished one has seen.
   virtual void begin_step() {}
   /// The step counts: its batch statistics go into the running ones.
   virtual void finish_step() {}
 };
+
+/// What `evaluation_bytes` gives, by a dry run. \param make  (space, store) -> the backbone
+template <class T, class Make>
+std::int64_t dry_evaluation_bytes(std::vector<shard::UnitSpec> units, ImageView images,
+                                  Make const& make) {
+  Tally tally;
+  Space const dry = Dry{&tally};
+  shard::ParameterStore<T> store(dry, shard::ShardGroups::make(Communicator::self(), 1), {},
+                                 std::move(units), shard::Role::teacher);
+  auto backbone = make(dry, store);
+  Arena arena(dry, Arena::no_limit);
+  backbone.features(arena, std::span(&images, 1), {}, Mode::evaluation, Keep::no);
+  return arena.high_water();
+}
+
+/// Images without values, for a dry run.
+inline ImageView dry_images(std::int64_t images, std::int64_t channels, std::int64_t side) {
+  return {reinterpret_cast<float const*>(Arena::alignment), {images, channels, side, side}};
+}
 
 }  // namespace dino

@@ -12,6 +12,13 @@ using shard::Decay;
 using shard::Init;
 using shard::Trained;
 
+void add_batch_norm(shard::UnitSpec& unit, std::string const& name, std::int64_t channels) {
+  unit.parameters.push_back(
+      {.name = name + ".weight", .shape = {channels}, .init = Init::ones(), .decay = Decay::no});
+  unit.parameters.push_back(
+      {.name = name + ".bias", .shape = {channels}, .init = Init::zeros(), .decay = Decay::no});
+}
+
 void add_running_statistics(shard::UnitSpec& unit, std::string const& name, std::int64_t channels) {
   for (auto const& [statistic, init] :
        {std::pair{".running_mean", Init::zeros()}, std::pair{".running_var", Init::ones()}}) {

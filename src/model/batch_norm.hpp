@@ -13,6 +13,16 @@
 
 namespace dino {
 
+/// What a batch norm multiplies with and adds, [C].
+template <class T>
+struct BatchNormAffine {
+  View<T const, 1> weight, bias;
+};
+template <class T>
+BatchNormAffine<T> affine_of(shard::UnitView<T const> const& parameters, std::string const& name) {
+  return {.weight = parameters.vector(name + ".weight"), .bias = parameters.vector(name + ".bias")};
+}
+
 /// Batch normalisation of one layer with the statistics of the global batch. Rows come in groups
 /// (one per size of image), each with statistics of its own; the sums of all groups are added over
 /// ranks together. Source: Ioffe & Szegedy 2015, arXiv:1502.03167; method.md 1.10.
@@ -25,9 +35,7 @@ class BatchNorm {
   /// \param world  the ranks that the global batch lies on
   BatchNorm(Space const& space, Communicator const& world, std::int64_t channels);
 
-  struct Affine {
-    View<T const, 1> weight, bias;  ///< [C]
-  };
+  using Affine = BatchNormAffine<T>;
   /// One group: y = act(norm(x) + residual).
   struct Rows {
     View<T const, 2> x;         ///< [rows, C]
@@ -75,6 +83,8 @@ class BatchNorm {
   std::vector<double> mean_, variance_;  ///< what is added to them
 };
 
+/// The parameters of a batch norm: weight 1, bias 0, neither decayed.
+void add_batch_norm(shard::UnitSpec& unit, std::string const& name, std::int64_t channels);
 /// The rows of a unit of buffers that a batch norm needs.
 void add_running_statistics(shard::UnitSpec& unit, std::string const& name, std::int64_t channels);
 

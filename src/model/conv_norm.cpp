@@ -8,24 +8,15 @@
 
 namespace dino {
 
-using shard::Decay;
-using shard::Init;
 using shard::UnitView;
 
-void ConvNormShape::add_parameters(std::vector<shard::ParameterSpec>& table) const {
+void ConvNormShape::add_parameters(shard::UnitSpec& spec) const {
   auto const fan_out = static_cast<double>(out * kernel * kernel);
-  table.push_back({.name = conv + ".weight",
-                   .shape = {out, in, kernel, kernel},
-                   .init = Init::normal(static_cast<float>(std::sqrt(2.0 / fan_out)))});
-  table.push_back(
-      {.name = norm + ".weight", .shape = {out}, .init = Init::ones(), .decay = Decay::no});
-  table.push_back(
-      {.name = norm + ".bias", .shape = {out}, .init = Init::zeros(), .decay = Decay::no});
-}
-
-template <class T>
-auto ConvNorm<T>::affine(UnitView<T const> const& p) const -> typename BatchNorm<T>::Affine {
-  return {.weight = p.vector(shape_.norm + ".weight"), .bias = p.vector(shape_.norm + ".bias")};
+  spec.parameters.push_back(
+      {.name = conv + ".weight",
+       .shape = {out, in, kernel, kernel},
+       .init = shard::Init::normal(static_cast<float>(std::sqrt(2.0 / fan_out)))});
+  add_batch_norm(spec, norm, out);
 }
 
 /// The published filters [out, in, k, k] with their channels last, [out, k k in].
@@ -75,9 +66,9 @@ void ConvNorm<T>::forward(ConvPass<T> const& pass, FeatureMaps<T> const& in,
     if (!residual.empty()) groups.back().residual = residual[g].rows;
   }
   if (pass.mode == Mode::training) {
-    norm_.forward(pass.arena, affine(pass.parameters), groups, relu, pass.keep);
+    norm_.forward(pass.arena, affine_of(pass.parameters, shape_.norm), groups, relu, pass.keep);
   } else {
-    norm_.evaluate(pass.arena, affine(pass.parameters),
+    norm_.evaluate(pass.arena, affine_of(pass.parameters, shape_.norm),
                    pass.running.vector(norm_name() + ".running_mean"),
                    pass.running.vector(norm_name() + ".running_var"), groups, relu);
   }
@@ -118,7 +109,7 @@ void ConvNorm<T>::backward(Arena& arena, UnitView<T const> const& p, UnitView<fl
     groups.push_back({.dy = dout[i].rows, .dresidual = {}});
     if (!dresidual.empty()) groups.back().dresidual = dresidual[i].rows;
   }
-  norm_.backward(arena, affine(p), g.vector(shape_.norm + ".weight"),
+  norm_.backward(arena, affine_of(p, shape_.norm), g.vector(shape_.norm + ".weight"),
                  g.vector(shape_.norm + ".bias"), groups);
   filters_backward(arena, g.vector(shape_.conv + ".weight"), dout);
   if (din.empty()) return;

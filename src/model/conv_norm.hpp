@@ -36,7 +36,7 @@ struct ConvNormShape {
 
   std::int64_t padding() const { return kernel / 2; }
   /// Appends the rows of both layers. First values: torchvision's (normal of the fan out).
-  void add_parameters(std::vector<shard::ParameterSpec>& table) const;
+  void add_parameters(shard::UnitSpec& unit) const;
   /// Maps that images of these sizes get, without memory.
   template <class T>
   FeatureMaps<T> outputs(FeatureMaps<T> const& in_maps) const {
@@ -88,7 +88,6 @@ class ConvNorm {
                 FeatureMaps<T> const& dresidual, FeatureMaps<T> const& din);
 
  private:
-  typename BatchNorm<T>::Affine affine(shard::UnitView<T const> const& parameters) const;
   View<T const, 2> filters(Arena& arena, shard::UnitView<T const> const& parameters) const;
   std::byte* scratch(Arena& arena, FeatureMaps<T> const& in) const;
   void convolve(Arena& arena, shard::UnitView<T const> const& parameters, FeatureMaps<T> const& in,

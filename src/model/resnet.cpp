@@ -72,7 +72,7 @@ std::vector<BottleneckShape> bottlenecks(ResNetShape const& shape) {
 std::vector<UnitSpec> resnet_units(ResNetShape const& shape, std::string const& prefix) {
   std::vector<UnitSpec> units{{prefix, {}, true}, {prefix, {}}};
   auto const add = [&](UnitSpec& unit, ConvNormShape const& layer) {
-    layer.add_parameters(unit.parameters);
+    layer.add_parameters(unit);
     add_running_statistics(units.front(), layer.unit + layer.norm, layer.out);
   };
   auto const blocks = bottlenecks(shape);
@@ -195,6 +195,15 @@ View<T, 2> ResNet<T>::features(Arena& arena, std::span<ImageView const> images,
   }
   average(maps, out);
   return out;
+}
+
+template <class T>
+std::int64_t ResNet<T>::evaluation_bytes(std::int64_t images, std::int64_t side) const {
+  return dry_evaluation_bytes<T>(resnet_units(shape_, ""),
+                                 dry_images(images, shape_.channels, side),
+                                 [this](Space const& dry, shard::ParameterStore<T>& store) {
+                                   return ResNet(dry, Communicator::self(), shape_, store, 0);
+                                 });
 }
 
 template <class T>

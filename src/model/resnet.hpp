@@ -50,6 +50,7 @@ class ResNet : public Backbone<T> {
                       View<float const, 2> drop_path, Mode mode, Keep keep) override;
   void features_backward(Arena& arena, std::span<ImageView const> images, View<T, 2> dfeatures,
                          Last last) override;
+  std::int64_t evaluation_bytes(std::int64_t images, std::int64_t side) const override;
   void begin_step() override;
   void finish_step() override;
 

@@ -74,6 +74,13 @@ void Vit<T>::features_backward(Arena& arena, std::span<ImageView const> images,
 }
 
 template <class T>
+std::int64_t Vit<T>::evaluation_bytes(std::int64_t images, std::int64_t side) const {
+  return dry_evaluation_bytes<T>(
+      vit_units(shape_, ""), dry_images(images, shape_.channels, side),
+      [this](Space const& dry, Store& store) { return Vit(dry, shape_, store, 0); });
+}
+
+template <class T>
 View<T, 2> Vit<T>::gather_rows(Arena& arena, View<T const, 2> tokens,
                                View<std::int32_t const, 1> rows) const {
   auto const out = arena.take<T, 2>({rows.extent(0), shape_.embed_dim});

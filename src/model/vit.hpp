@@ -109,6 +109,7 @@ class Vit : public Backbone<T> {
                       View<float const, 2> drop_path, Mode mode, Keep keep) override;
   void features_backward(Arena& arena, std::span<ImageView const> images, View<T, 2> dfeatures,
                          Last last) override;
+  std::int64_t evaluation_bytes(std::int64_t images, std::int64_t side) const override;
   int norm_unit() const { return first_unit_ + static_cast<int>(shape_.depth) + 1; }
 
   /// Called after each block with its index and its output [rows, D].

@@ -59,7 +59,7 @@ void DinoV2Step<T>::accumulate(Arena& arena, StepBatchSource const& source,
 template <class T>
 void DinoV2Step<T>::prepare(Arena& arena, Work& work) {
   auto const& views = work.views();
-  auto const layout = teacher_.backbone.make_layout(std::span(&views.global, 1));
+  auto const layout = teacher_.vit().make_layout(std::span(&views.global, 1));
   std::vector<std::int32_t> rows;
   add_class_rows(layout, rows);
   if (with_ibot() && views.masks != nullptr) {
@@ -92,7 +92,7 @@ template <class T>
 void DinoV2Step<T>::teacher_pass(Arena& arena, Work& work) {
   auto const& views = work.views();
   ArenaScope const scope(arena);
-  auto& backbone = teacher_.backbone;
+  auto& backbone = teacher_.vit();
   auto const tokens = backbone.forward(arena, std::span(&views.global, 1), {}, Keep::no);
   auto const groups = row_groups(work.globals(), 0, work.rows.extent(0) - work.globals());
   auto const features =
@@ -164,7 +164,7 @@ template <class T>
 void DinoV2Step<T>::student_pass(Arena& arena, Work& work, HeadLosses& losses,
                                  std::size_t micro_batch, StoreLast last) {
   ArenaScope const scope(arena);
-  auto& backbone = student_.backbone;
+  auto& backbone = student_.vit();
   auto const images = student_images(work);
   std::vector<MaskView> masks(images.size());
   masks.front() = work.masks;

@@ -104,7 +104,7 @@ class DinoV2Step : public TrainingStep<T> {
 
   bool shared_head() const { return !student_.ibot_head.has_value(); }
   bool with_ibot() const { return objective_.ibot_weight != 0; }
-  std::int64_t dim() const { return student_.backbone.shape().embed_dim; }
+  std::int64_t dim() const { return student_.backbone->dim(); }
   void prepare(Arena& arena, Work& work);
   void teacher_pass(Arena& arena, Work& work);
   HeadLosses head_losses(Arena& arena, std::vector<Work> const& work, StepSettings const& settings);

@@ -71,11 +71,16 @@ optim::ParameterRules v2_rules(Config const& config, ModelShape const& shape) {
       .clipping = optim::Clipping::module};
 }
 
+optim::Algorithm algorithm_of(std::string const& name) {
+  if (name == "sgd") return optim::Algorithm::sgd;
+  return name == "lars" ? optim::Algorithm::lars : optim::Algorithm::adamw;
+}
+
 /// A micro-batch of a dry run: extents without values, and the longest lists of masked patches.
 StepBatch dry_batch(Config const& config, ModelShape const& shape, std::int64_t images) {
   auto const fake = [&](std::int64_t count, std::int64_t size) {
     return ImageView{reinterpret_cast<float const*>(Arena::alignment),
-                     {count * images, shape.backbone.channels, size, size}};
+                     {count * images, 3, size, size}};
   };
   StepBatch batch;
   auto& views = batch.views;
@@ -112,8 +117,9 @@ std::unique_ptr<TrainingStep<T>> make_step(Space const& space, Communicator cons
   auto const shape = model_shape(config);
   std::unique_ptr<TrainingStep<T>> step;
   if (config.method == "dinov1") {
-    step =
-        std::make_unique<DinoStep<T>>(space, world, strategy, shape, config.dino.center_momentum);
+    step = std::make_unique<DinoStep<T>>(
+        space, world, strategy, shape, config.dino.center_momentum,
+        optim::ParameterRules{.algorithm = algorithm_of(config.optim.optimizer)});
   } else {
     step = std::make_unique<DinoV2Step<T>>(space, world, strategy, shape, v2_rules(config, shape),
                                            v2_objective(config));

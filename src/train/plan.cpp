@@ -11,12 +11,12 @@ std::int64_t bytes_of(shard::StoreBytes const& bytes) {
   return bytes.parameters + bytes.gradients + bytes.optimizer + bytes.working;
 }
 
-/// Values of all units, padding included.
+/// Values of all units that are gathered, padding included.
 template <class T>
 double padded_size(shard::ParameterStore<T> const& store) {
   double size = 0;
   for (int unit = 0; unit < store.units(); ++unit)
-    size += static_cast<double>(store.layout(unit).size());
+    if (!store.is_buffers(unit)) size += static_cast<double>(store.layout(unit).size());
   return size;
 }
 
@@ -63,6 +63,7 @@ Plan plan_in(Config const& config, int ranks) {
 std::map<std::string, std::int64_t> count_parameters(ModelShape const& shape) {
   std::map<std::string, std::int64_t> count;
   for (auto const& unit : model_units(shape)) {
+    if (unit.buffers) continue;
     auto& module = count[unit.prefix.substr(0, unit.prefix.find('.'))];
     for (auto const& parameter : unit.parameters) module += parameter.size();
   }

@@ -348,7 +348,7 @@ void Run<T>::report(StepSettings const& settings, StepResult const& result) {
 
 template <class T>
 void Run<T>::evaluate(Moment moment) {
-  auto const row = evaluation_.measure(step_->teacher().backbone, progress_.step, moment);
+  auto const row = evaluation_.measure(*step_->teacher().backbone, progress_.step, moment);
   if (metrics_ && !row.empty()) metrics_->append_evaluation(progress_.step, row);
 }
 

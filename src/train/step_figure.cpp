@@ -43,6 +43,7 @@ CropBatch noise_batch(config::Crops const& crops, std::int64_t images) {
 std::int64_t count_parameters(ModelShape const& shape) {
   std::int64_t count = 0;
   for (auto const& unit : model_units(shape)) {
+    if (unit.buffers) continue;
     for (auto const& parameter : unit.parameters) count += parameter.size();
   }
   return count;

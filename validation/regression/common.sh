@@ -121,3 +121,8 @@ v3="method=dinov3 student.ffn=swiglu student.registers=1 student.layer_scale=0.5
  schedules.lr.end=1e-4 schedules.lr.warmup_epochs=1"
 gram="gram.use_loss=true gram.it_load_ema_teacher=3 gram.rep_update=true gram.update_frequency=4 gram.it_first_update=8
  crops.gram_teacher_crops_size=48 gram.loss_weight_schedule.peak=2 gram.loss_weight_schedule.warmup_epochs=2"
+# The same data with a ResNet.
+sed -e '/^patch_size/d;/^depth/d;/^num_heads/d;s/^arch.*/arch = "resnet50"/;s/^embed_dim.*/embed_dim = 64/' \
+  -e 's/^drop_path_rate.*/drop_path_rate = 0.0\nstage_blocks = [1, 1, 1, 1]/;s/^local_size.*/local_size = 32/' \
+  tiny.toml >tiny_resnet.toml
+resnet_train="$dino train $PWD/tiny_resnet.toml"

@@ -31,6 +31,46 @@ struct Refusal {
 std::vector<Refusal> const refusals{
     {{"method=mae"},
      "invalid method=\"mae\" (must be dinov2, dinov1 or dinov3). Try method=dinov2"},
+    {{"method=dinov2", "student.arch=resnet50"},
+     "invalid student.arch=\"resnet50\" (must be a vision transformer for method=dinov2). Try "
+     "student.arch=vit_small"},
+    {{"student.arch=resnet50"},
+     "invalid student.drop_path_rate=0.1 (must be 0 for student.arch=resnet50). Try "
+     "student.drop_path_rate=0.0"},
+    {{"student.arch=resnet50", "student.drop_path_rate=0", "student.patch_size=8"},
+     "invalid student.patch_size=8 (student.arch=resnet50 has no such thing). Try leaving it out"},
+    {{"student.arch=resnet50", "student.drop_path_rate=0", "student.registers=4"},
+     "invalid student.registers=4 (student.arch=resnet50 has no such thing). Try leaving it out"},
+    {{"student.arch=resnet50", "student.drop_path_rate=0", "student.embed_dim=100"},
+     "invalid student.embed_dim=100 (must be a multiple of 32 for student.arch=resnet50). Try "
+     "student.embed_dim=96"},
+    {{"student.arch=resnet50", "student.drop_path_rate=0", "student.stage_blocks=[3, 4]"},
+     "invalid student.stage_blocks=[3, 4] (must be four integers >= 1, or empty). Try "
+     "student.stage_blocks=[3, 4, 6, 3]"},
+    {{"student.arch=resnet50", "student.drop_path_rate=0", "crops.local_size=24"},
+     "invalid crops.local_size=24 (must be >= 32). Try crops.local_size=96"},
+    {{"student.arch=resnet50", "student.drop_path_rate=0", "monitor.dense_every=5"},
+     "invalid monitor.dense_every=5 (must be 0 for student.arch=resnet50, which has no patches). "
+     "Try monitor.dense_every=0"},
+    {{"student.arch=resnet50", "student.drop_path_rate=0", "run.micro_batch=4"},
+     "invalid run.micro_batch=4 (with student.arch=resnet50 batch norms take the statistics of the "
+     "whole batch). Try leaving run.micro_batch out, with more ranks or a smaller "
+     "data.batch_size"},
+    {{"dino.use_bn_in_head=true", "run.micro_batch=4"},
+     "invalid run.micro_batch=4 (with dino.use_bn_in_head=true batch norms take the statistics of "
+     "the whole batch). Try leaving run.micro_batch out, with more ranks or a smaller "
+     "data.batch_size"},
+    {{"method=dinov2", "dino.use_bn_in_head=true"},
+     "invalid dino.use_bn_in_head=true (must be false for method=dinov2). Try "
+     "dino.use_bn_in_head=false"},
+    {{"student.stage_blocks=[1, 1, 1, 1]"},
+     "invalid student.stage_blocks=[1, 1, 1, 1] (must be empty for a vision transformer). Try "
+     "student.stage_blocks=[]"},
+    {{"optim.optimizer=adam"},
+     "invalid optim.optimizer=\"adam\" (must be adamw, sgd or lars). Try optim.optimizer=adamw"},
+    {{"method=dinov2", "optim.optimizer=lars"},
+     "invalid optim.optimizer=\"lars\" (must be adamw for method=dinov2). Try "
+     "optim.optimizer=adamw"},
     {{"koleo.topk=0"}, "invalid koleo.topk=0 (must be >= 1). Try koleo.topk=1"},
     {{"optim.schedule_trunc_extra=-1"},
      "invalid optim.schedule_trunc_extra=-1.0 (must be >= 0). Try optim.schedule_trunc_extra=0.25"},
