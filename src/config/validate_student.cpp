@@ -105,9 +105,10 @@ void refuse_transformer_keys(Student student) {
   for (std::size_t i = 0; i < given.size(); ++i) {
     auto const& [key, value] = given[i];
     require(value == unused[i].second || std::ranges::find(shared, key) != shared.end(),
-            ExitCode::usage,
-            "invalid student.{}={} (student.arch={} has no such thing). Try leaving it out", key,
-            value, student.arch);
+            ExitCode::usage, "invalid student.{}={} (student.arch={} has no such thing). Try {}",
+            key, value, student.arch,
+            unused[i].second.empty() ? "setting no student." + key
+                                     : fmt::format("student.{}={}", key, unused[i].second));
   }
 }
 
@@ -138,7 +139,7 @@ void validate_batch_norm(Config const& config) {
   require(
       !config.run.micro_batch || (!convnet && !config.dino.use_bn_in_head), ExitCode::usage,
       "invalid run.micro_batch={} (with {} batch norms take the statistics of the whole batch). "
-      "Try leaving run.micro_batch out, with more ranks or a smaller data.batch_size",
+      "Try setting no run.micro_batch, but more ranks or a smaller data.batch_size",
       toml_text(config.run.micro_batch),
       convnet ? "student.arch=" + config.student.arch : "dino.use_bn_in_head=true");
   if (!convnet) return;
