@@ -131,7 +131,9 @@ void expect_same(Communicator const& world, std::string const& name, Results con
   EXPECT_LT(norms, 1e-4) << name;
   EXPECT_LT(student, 1e-4) << name;
   EXPECT_LT(teacher, 1e-4) << name;
-  if (heads == Heads::yes) EXPECT_LT(of_heads, 1e-4) << name;
+  if (heads == Heads::yes) {
+    EXPECT_LT(of_heads, 1e-4) << name;
+  }
 }
 
 // Three images: on four ranks one of them has none.
