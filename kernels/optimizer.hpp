@@ -18,6 +18,29 @@ struct AdamWStep {
   void check() const;
 };
 
+/// One step with momentum over a range of a flat shard, with d = trust (g + wd θ) and
+/// g = gradient * gradient_scale:
+///   buf ← μ buf + d;  θ ← θ - lr buf.  SGD where trust is 1. Source: method.md 6.1.
+struct MomentumStep {
+  View<float, 1> parameter, buffer;  ///< [n]; the buffer starts as 0
+  View<float const, 1> gradient;     ///< [n]
+  float gradient_scale = 1;          ///< clipping factor
+  double lr = 0, weight_decay = 0;
+  double momentum = 0.9;  ///< μ
+  double trust = 1;       ///< LARS: the factor of a whole parameter
+  void check() const;
+};
+
+/// sums[0] += Σ θ² and sums[1] += Σ (g + wd θ)², in float64: what LARS takes its trust from.
+/// Source: You et al. 2017, arXiv:1708.03888; method.md 6.1.
+struct TrustSums {
+  View<float const, 1> parameter, gradient;  ///< [n]
+  float gradient_scale = 1;
+  double weight_decay = 0;
+  View<double, 1> sums;  ///< [2], added to
+  void check() const;
+};
+
 /// teacher ← m teacher + (1-m) student. Source: method.md 6.5, step 8.
 struct EmaUpdate {
   View<float, 1> teacher;        ///< [n]
@@ -28,6 +51,10 @@ struct EmaUpdate {
 
 void execute(Host const& host, AdamWStep const& op);
 void execute(Cuda const& cuda, AdamWStep const& op);
+void execute(Host const& host, MomentumStep const& op);
+void execute(Cuda const& cuda, MomentumStep const& op);
+void execute(Host const& host, TrustSums const& op);
+void execute(Cuda const& cuda, TrustSums const& op);
 void execute(Host const& host, EmaUpdate const& op);
 void execute(Cuda const& cuda, EmaUpdate const& op);
 

@@ -30,7 +30,8 @@ struct bfloat16 {
 /// are float32 whatever it is.
 enum class Precision { fp32, bf16 };
 
-/// A dense row-major array that lies somewhere else (on the host or on a device): pointer and extents.
+/// A dense row-major array that lies somewhere else (on the host or on a device): pointer and
+/// extents.
 template <class T, int R>
 class View {
  public:
@@ -41,8 +42,8 @@ class View {
   constexpr View(T* data, std::array<std::int64_t, R> extents) : data_(data), extents_(extents) {}
   /// A view of values that may be written is one of values that may be read.
   template <class U>
-    requires(std::is_same_v<U const, T>)
-  constexpr View(View<U, R> const& other) : data_(other.data()), extents_(other.extents()) {}
+  requires(std::is_same_v<U const, T>) constexpr View(View<U, R> const& other)
+      : data_(other.data()), extents_(other.extents()) {}
 
   constexpr T* data() const { return data_; }
   constexpr std::array<std::int64_t, R> const& extents() const { return extents_; }

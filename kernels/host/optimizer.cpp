@@ -36,6 +36,48 @@ void execute(Host const&, AdamWStep const& op) {
       });
 }
 
+void execute(Host const&, MomentumStep const& op) {
+  auto* const parameter = op.parameter.data();
+  auto* const buffer = op.buffer.data();
+  auto const* const gradient = op.gradient.data();
+  auto const scale = op.gradient_scale;
+  auto const decay = static_cast<float>(op.weight_decay);
+  auto const trust = static_cast<float>(op.trust);
+  auto const momentum = static_cast<float>(op.momentum);
+  auto const lr = static_cast<float>(op.lr);
+  host::parallel_parts(op.parameter.size(), host::elements_per_part,
+                       [=](std::int64_t begin, std::int64_t end) {
+#pragma omp simd
+                         for (std::int64_t i = begin; i < end; ++i) {
+                           float const d = trust * (gradient[i] * scale + decay * parameter[i]);
+                           buffer[i] = momentum * buffer[i] + d;
+                           parameter[i] -= lr * buffer[i];
+                         }
+                       });
+}
+
+void execute(Host const&, TrustSums const& op) {
+  auto const* const parameter = op.parameter.data();
+  auto const* const gradient = op.gradient.data();
+  auto const scale = op.gradient_scale;
+  auto const decay = static_cast<float>(op.weight_decay);
+  auto const squares = [](auto const& value) {
+    return [=](std::int64_t begin, std::int64_t end) {
+      double sum = 0;
+#pragma omp simd reduction(+ : sum)
+      for (std::int64_t i = begin; i < end; ++i) {
+        auto const v = static_cast<double>(value(i));
+        sum += v * v;
+      }
+      return sum;
+    };
+  };
+  auto const n = op.parameter.size();
+  op.sums[0] += host::parallel_sum(n, squares([=](std::int64_t i) { return parameter[i]; }));
+  op.sums[1] += host::parallel_sum(
+      n, squares([=](std::int64_t i) { return gradient[i] * scale + decay * parameter[i]; }));
+}
+
 void execute(Host const&, EmaUpdate const& op) {
   auto* const teacher = op.teacher.data();
   auto const* const student = op.student.data();

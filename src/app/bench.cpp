@@ -84,14 +84,21 @@ Json bytes_json(shard::StoreBytes const& bytes) {
           {"working", bytes.working}};
 }
 
+/// Widths of a layer that the rate of a step is compared with: the second branch of a block, or the
+/// first convolution of a third-stage bottleneck.
+std::pair<std::int64_t, std::int64_t> typical_layer(train::ModelShape const& shape) {
+  if (shape.resnet) return {16 * shape.resnet->width, 4 * shape.resnet->width};
+  return {shape.backbone.embed_dim, shape.backbone.mlp_hidden};
+}
+
 ExitCode bench_step(Communicator const& world, Config const& config, std::int64_t steps) {
   auto const figure = train::measure_step(world, config, steps);
   auto const shape = train::model_shape(config);
   auto const precision = config.run.precision == "bf16" ? Precision::bf16 : Precision::fp32;
-  auto const space = train::make_space(world, config.run.device);
+  auto const space = train::make_space(world, train::wished_device(config));
   // The same ranks at once, as in the step: they share cores and memory.
-  auto const gemm = common_rate(measure_gemm(space, precision, 4096, shape.backbone.embed_dim,
-                                             shape.backbone.mlp_hidden, 2.0));
+  auto const [in, out] = typical_layer(shape);
+  auto const gemm = common_rate(measure_gemm(space, precision, 4096, in, out, 2.0));
   return print(world, {{"bench", "step"},
                        {"ranks", world.size()},
                        {"device", is_host(space) ? "host" : "cuda"},

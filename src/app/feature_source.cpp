@@ -56,7 +56,7 @@ auto model_extractor(Communicator const& world, FeatureSourceOptions const& opti
   std::shared_ptr<train::FrozenBackbone<T>> const frozen =
       train::FrozenBackbone<T>::load(space, world, options.checkpoint, options.model);
   return [=](io::ShardSet const& shards) {
-    return extract_features(space, world, frozen->vit, shards,
+    return extract_features(space, world, *frozen->backbone, shards,
                             feature_options(options, frozen->config));
   };
 }

@@ -33,4 +33,21 @@ constexpr Architecture const* find_architecture(std::string_view name) {
   return nullptr;
 }
 
+/// Published sizes of a residual network.
+struct ConvnetArchitecture {
+  std::string_view name;
+  std::int64_t embed_dim;              ///< width of the features: 32 times that of the stem
+  std::array<std::int64_t, 4> blocks;  ///< of each stage
+};
+
+/// Source: He et al. 2016, arXiv:1512.03385, table 1; method.md 1.1, 1.10.
+constexpr std::array convnets{ConvnetArchitecture{"resnet50", 2048, {3, 4, 6, 3}}};
+
+/// The convnet of a name; null: there is none.
+constexpr ConvnetArchitecture const* find_convnet(std::string_view name) {
+  for (auto const& convnet : convnets)
+    if (convnet.name == name) return &convnet;
+  return nullptr;
+}
+
 }  // namespace dino::config

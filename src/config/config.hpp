@@ -188,6 +188,7 @@ struct Student {
   std::string arch = "vit_small";
   std::int64_t patch_size = 16;
   std::optional<std::int64_t> embed_dim, depth, num_heads;
+  std::vector<std::int64_t> stage_blocks;
   std::optional<double> mlp_ratio;
   bool qkv_bias = true, proj_bias = true, ffn_bias = true;
   bool mask_k_bias = false;
@@ -206,11 +207,14 @@ struct Student {
   std::optional<double> rope_shift, rope_jitter, rope_rescale;
   void visit(auto&& field) {
     field("arch", arch,
-          "vit_tiny, vit_small, vit_base, vit_large, vit_so400m, vit_huge2, vit_giant2 or vit_7b");
+          "vit_tiny, vit_small, vit_base, vit_large, vit_so400m, vit_huge2, vit_giant2, vit_7b, or "
+          "resnet50 (dinov1)");
     field("patch_size", patch_size, "side of a patch, pixels; divides crops.global_size");
     field("embed_dim", embed_dim, "width D, instead of the architecture's");
     field("depth", depth, "blocks, instead of the architecture's");
     field("num_heads", num_heads, "attention heads, instead of the architecture's");
+    field("stage_blocks", stage_blocks,
+          "blocks of the four stages (resnet50); empty: the architecture's");
     field(
         "mlp_ratio", mlp_ratio,
         "hidden width of the second branch over D (SwiGLU: of which it takes 2/3), > 0; unset: 4, "
@@ -255,6 +259,7 @@ struct Student {
 };
 
 struct Optim {
+  std::string optimizer = "adamw";
   double lr = 5e-4;
   double min_lr = 1e-6;
   std::int64_t warmup_epochs = 10;
@@ -272,6 +277,8 @@ struct Optim {
   double layerwise_decay = 1.0;
   double patch_embed_lr_mult = 1.0;
   void visit(auto&& field) {
+    field("optimizer", optimizer,
+          "adamw; or sgd or lars, both with momentum 0.9 (dinov1, for convnets)");
     field("lr", lr, "peak learning rate, before the scaling that optim.lr_scaling names");
     field("min_lr", min_lr, "learning rate at the end, not scaled");
     field("warmup_epochs", warmup_epochs, "epochs of linear warm-up from 0");
@@ -427,6 +434,11 @@ struct Config {
   /// For the commands that train. \throws Error (usage) unless data.shards is set
   void require_shards() const;
 };
+
+namespace config {
+/// Whether some of what is asked for has no device form: convnets, batch norms, SGD and LARS.
+bool runs_on_host_only(Config const& config);
+}  // namespace config
 
 /// Reads a TOML file and applies overrides such as "optim.lr=1e-3" (the value in TOML, strings may
 /// lack quotes). `base`: values of keys that are not set. \throws Error (usage) naming file, line

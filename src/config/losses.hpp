@@ -36,6 +36,7 @@ struct Dino {
   std::int64_t hidden_dim = 2048;
   std::int64_t bottleneck_dim = 256;
   std::int64_t nlayers = 3;
+  bool use_bn_in_head = false;
   bool norm_last_layer = true;
   double student_temp = 0.1;
   double warmup_teacher_temp = 0.04;
@@ -52,6 +53,8 @@ struct Dino {
     field("hidden_dim", hidden_dim, "width of the head's MLP");
     field("bottleneck_dim", bottleneck_dim, "width before the prototypes");
     field("nlayers", nlayers, "linear layers of the head's MLP, >= 1");
+    field("use_bn_in_head", use_bn_in_head,
+          "true: batch norms over all ranks in the head's MLP (dinov1)");
     field("norm_last_layer", norm_last_layer,
           "true: the prototypes have unit norm; false: their norms are trained");
     field("student_temp", student_temp, "student temperature, > 0");

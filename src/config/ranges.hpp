@@ -68,6 +68,8 @@ inline std::int64_t multiple_below(std::int64_t value, std::int64_t unit) {
 
 /// \throws Error (usage) naming key, value and a remedy
 void validate_student(Student const& student, std::string_view method);
+/// What a batch norm asks for: a convnet, or one in the head.
+void validate_batch_norm(Config const& config);
 /// The Gram loss, its teacher and its teacher's crops.
 void validate_gram(Config const& config);
 /// [crops.pairs], and local crops that are parts of global ones.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
+#include "config/architectures.hpp"
 #include "config/ranges.hpp"
 
 namespace dino {
@@ -129,7 +130,10 @@ void validate_koleo(Koleo const& koleo, std::int64_t batch_size) {
           fmt::format("<= data.batch_size={}", batch_size), toml_text(batch_size));
 }
 
-void validate_optim(Optim const& optim) {
+void validate_optim(Optim const& optim, std::string_view method) {
+  one_of("optim.optimizer", optim.optimizer, {"adamw", "sgd", "lars"});
+  check(optim.optimizer == "adamw" || method == "dinov1", "optim.optimizer", optim.optimizer,
+        fmt::format("adamw for method={}", method), "adamw");
   not_negative("optim.lr", optim.lr, "5e-4");
   not_negative("optim.min_lr", optim.min_lr, "1e-6");
   at_least("optim.warmup_epochs", optim.warmup_epochs, 0, "10");
@@ -201,7 +205,9 @@ void Config::validate() const {
   config::validate_data(data);
   config::validate_student(student,
                            method);  // before the crops: it checks the patch size they divide by
-  config::validate_crops(crops, student.patch_size, method);
+  // Convnets take images of any size: their patches are pixels.
+  auto const patch = config::find_convnet(student.arch) ? 1 : student.patch_size;
+  config::validate_crops(crops, patch, method);
   config::validate_dino(dino);
   config::validate_ibot(ibot);
   config::validate_koleo(koleo, data.batch_size);
@@ -209,10 +215,11 @@ void Config::validate() const {
   config::validate_crop_sizes(*this);
   config::validate_distill(*this);
   config::validate_schedules(*this);
-  config::validate_optim(optim);
+  config::validate_optim(optim, method);
+  config::validate_batch_norm(*this);
   config::validate_shard(shard);
   config::validate_checkpoint(checkpoint);
-  config::validate_evaluation(eval, student.patch_size, method);
+  config::validate_evaluation(eval, patch, method);
   config::validate_monitor(monitor);
 }
 

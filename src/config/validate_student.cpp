@@ -2,6 +2,8 @@
 // Ranges of [student], and what its keys ask of each other.
 #include <algorithm>
 #include <array>
+#include <utility>
+#include <vector>
 
 #include "config/architectures.hpp"
 #include "config/ranges.hpp"
@@ -10,8 +12,9 @@ namespace dino::config {
 namespace {
 
 void validate_sizes(Student const& student, bool rotary) {
-  std::array<std::string_view, architectures.size()> names;
-  std::ranges::transform(architectures, names.begin(), &Architecture::name);
+  std::array<std::string_view, architectures.size() + convnets.size()> names;
+  auto const rest = std::ranges::transform(architectures, names.begin(), &Architecture::name).out;
+  std::ranges::transform(convnets, rest, &ConvnetArchitecture::name);
   one_of("student.arch", student.arch, names);
   at_least("student.patch_size", student.patch_size, 1, "16");
   at_least("student.embed_dim", student.embed_dim, 1, "384");
@@ -86,9 +89,76 @@ void validate_rope(Student const& student) {
   factor("student.rope_rescale", student.rope_rescale);
 }
 
+/// Keys that a convnet does not have keep their defaults.
+void refuse_transformer_keys(Student student) {
+  constexpr std::array<std::string_view, 4> shared{"arch", "embed_dim", "stage_blocks",
+                                                   "drop_path_rate"};
+  std::vector<std::pair<std::string, std::string>> given, unused;
+  auto const list = [](Student& of, auto& to) {
+    of.visit([&](std::string_view key, auto const& value, std::string_view) {
+      to.emplace_back(key, toml_text(value));
+    });
+  };
+  Student defaults;
+  list(student, given);
+  list(defaults, unused);
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    auto const& [key, value] = given[i];
+    require(value == unused[i].second || std::ranges::find(shared, key) != shared.end(),
+            ExitCode::usage, "invalid student.{}={} (student.arch={} has no such thing). Try {}",
+            key, value, student.arch,
+            unused[i].second.empty() ? "setting no student." + key
+                                     : fmt::format("student.{}={}", key, unused[i].second));
+  }
+}
+
+void validate_convnet(Student const& student, std::string_view method) {
+  auto const& arch = *find_convnet(student.arch);
+  check(method == "dinov1", "student.arch", student.arch,
+        fmt::format("a vision transformer for method={}", method), "vit_small");
+  check(student.drop_path_rate == 0, "student.drop_path_rate", student.drop_path_rate,
+        fmt::format("0 for student.arch={}", student.arch), "0.0");
+  refuse_transformer_keys(student);
+  auto const width = student.embed_dim.value_or(arch.embed_dim);
+  check(width >= 32 && width % 32 == 0, "student.embed_dim", width,
+        fmt::format("a multiple of 32 for student.arch={}", student.arch),
+        toml_text(multiple_below(width, 32)));
+  auto const& blocks = student.stage_blocks;
+  check(blocks.empty() || (blocks.size() == arch.blocks.size() &&
+                           std::ranges::all_of(blocks, [](auto n) { return n >= 1; })),
+        "student.stage_blocks", blocks, "four integers >= 1, or empty",
+        toml_text(std::vector<std::int64_t>(arch.blocks.begin(), arch.blocks.end())));
+}
+
 }  // namespace
 
+void validate_batch_norm(Config const& config) {
+  bool const convnet = find_convnet(config.student.arch) != nullptr;
+  require(config.run.device != "cuda" || !runs_on_host_only(config), ExitCode::usage,
+          "invalid run.device=cuda (convnets, batch norms, SGD and LARS run on the host only). Try "
+          "run.device=host");
+  check(!config.dino.use_bn_in_head || config.method == "dinov1", "dino.use_bn_in_head",
+        config.dino.use_bn_in_head, fmt::format("false for method={}", config.method), "false");
+  require(
+      !config.run.micro_batch || (!convnet && !config.dino.use_bn_in_head), ExitCode::usage,
+      "invalid run.micro_batch={} (with {} batch norms take the statistics of the whole batch). "
+      "Try setting no run.micro_batch, but more ranks or a smaller data.batch_size",
+      toml_text(config.run.micro_batch),
+      convnet ? "student.arch=" + config.student.arch : "dino.use_bn_in_head=true");
+  if (!convnet) return;
+  check(config.monitor.dense_every == 0, "monitor.dense_every", config.monitor.dense_every,
+        fmt::format("0 for student.arch={}, which has no patches", config.student.arch), "0");
+  constexpr std::int64_t least = 32;  // pixels of the last map's
+  at_least("crops.global_size", config.crops.global_size, least, "224");
+  if (config.crops.local_count > 0)
+    at_least("crops.local_size", config.crops.local_size, least, "96");
+  at_least("eval.crop_size", config.eval.crop_size, least, "224");
+}
+
 void validate_student(Student const& student, std::string_view method) {
+  if (find_convnet(student.arch)) return validate_convnet(student, method);
+  check(student.stage_blocks.empty(), "student.stage_blocks", student.stage_blocks,
+        "empty for a vision transformer", "[]");
   bool const v3 = method == "dinov3";
   validate_sizes(student, v3);
   if (student.mlp_ratio) positive("student.mlp_ratio", *student.mlp_ratio, "4.0");
@@ -104,6 +174,11 @@ void validate_student(Student const& student, std::string_view method) {
   at_least("student.registers", student.registers, 0, "4");
   if (student.layer_scale) positive("student.layer_scale", *student.layer_scale, "1e-5");
   not_negative("student.interpolate_offset", student.interpolate_offset, "0.1");
+}
+
+bool runs_on_host_only(Config const& config) {
+  return find_convnet(config.student.arch) != nullptr || config.dino.use_bn_in_head ||
+         config.optim.optimizer != "adamw";
 }
 
 }  // namespace dino::config

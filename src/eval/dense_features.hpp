@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "eval/features.hpp"
+#include "model/vit.hpp"
 
 namespace dino {
 

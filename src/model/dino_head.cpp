@@ -38,25 +38,39 @@ shard::UnitSpec last_layer_unit(DinoHeadShape const& s, std::string const& prefi
             .last_layer = true}}};
 }
 
+/// Name of a linear layer: modules are numbered, a GELU or a batch norm and a GELU between them.
+std::string linear_name(DinoHeadShape const& s, std::int64_t layer) {
+  return s.nlayers == 1 ? "mlp" : "mlp." + std::to_string((s.batch_norm ? 3 : 2) * layer);
+}
+
+/// Name of the batch norm behind it.
+std::string norm_name(std::int64_t layer) {
+  return "mlp." + std::to_string(3 * layer + 1);
+}
+
 }  // namespace
 
 std::vector<shard::UnitSpec> dino_head_units(DinoHeadShape const& s, std::string const& prefix) {
-  shard::UnitSpec mlp{prefix, {}};
+  shard::UnitSpec mlp{prefix, {}}, buffers{prefix, {}, true};
   for (std::int64_t i = 0; i < s.nlayers; ++i) {
-    auto const name = s.nlayers == 1 ? std::string("mlp") : "mlp." + std::to_string(2 * i);
+    auto const name = linear_name(s, i);
     auto const in = i == 0 ? s.in_dim : s.hidden_dim;
     auto const out = i + 1 == s.nlayers ? s.bottleneck_dim : s.hidden_dim;
     mlp.parameters.push_back(
         {.name = name + ".weight", .shape = {out, in}, .init = Init::trunc_normal()});
     mlp.parameters.push_back(
         {.name = name + ".bias", .shape = {out}, .init = Init::zeros(), .decay = Decay::no});
+    if (!s.batch_norm || i + 1 == s.nlayers) continue;
+    add_batch_norm(mlp, norm_name(i), out);
+    add_running_statistics(buffers, norm_name(i), out);
   }
-  return {std::move(mlp), last_layer_unit(s, prefix)};
+  if (!s.has_batch_norm()) return {std::move(mlp), last_layer_unit(s, prefix)};
+  return {std::move(buffers), std::move(mlp), last_layer_unit(s, prefix)};
 }
 
 template <class T>
 DinoHead<T>::DinoHead(Space const& space, DinoHeadShape const& shape, Store& store, int mlp_unit,
-                      Store& prototypes_store, int prototypes_unit)
+                      Store& prototypes_store, int prototypes_unit, Communicator const& world)
     : space_(space),
       shape_(shape),
       store_(store),
@@ -68,11 +82,34 @@ DinoHead<T>::DinoHead(Space const& space, DinoHeadShape const& shape, Store& sto
                    .norm_last_layer = shape.norm_last_layer},
                   prototypes_store, prototypes_unit),
       inputs_(static_cast<std::size_t>(shape.nlayers)),
-      hidden_(static_cast<std::size_t>(shape.nlayers)) {}
+      hidden_(static_cast<std::size_t>(shape.nlayers)) {
+  for (std::int64_t i = 0; shape.has_batch_norm() && i + 1 < shape.nlayers; ++i)
+    norms_.emplace_back(space, world, shape.hidden_dim);
+}
 
 template <class T>
-std::string DinoHead<T>::layer_name(std::int64_t layer) const {
-  return shape_.nlayers == 1 ? "mlp" : "mlp." + std::to_string(2 * layer);
+void DinoHead<T>::begin_step() {
+  for (auto& norm : norms_) norm.forget();
+}
+
+template <class T>
+void DinoHead<T>::finish_step() {
+  for (std::size_t i = 0; i < norms_.size(); ++i) {
+    norms_[i].update_running(store_, mlp_unit_ - 1, norm_name(static_cast<std::int64_t>(i)));
+    norms_[i].forget();
+  }
+}
+
+/// The batch norm behind a linear layer, over all rows; x itself where there is none.
+template <class T>
+View<T, 2> DinoHead<T>::normalize(Arena& arena, std::int64_t layer, View<T, 2> x,
+                                  shard::UnitView<T const> const& p, Keep keep) {
+  if (norms_.empty()) return x;
+  auto const y = keep == Keep::yes ? arena.take<T, 2>(x.extents()) : x;
+  typename BatchNorm<T>::Rows const rows{.x = x, .residual = {}, .y = y};
+  norms_[static_cast<std::size_t>(layer)].forward(arena, affine_of(p, norm_name(layer)),
+                                                  std::span(&rows, 1), Relu::no, keep);
+  return y;
 }
 
 template <class T>
@@ -85,15 +122,16 @@ View<T, 2> DinoHead<T>::mlp(Arena& arena, View<T const, 2> x, Keep keep) {
   auto const p = store_.gather(mlp_unit_, Pass::forward);
   View<T, 2> y;
   for (std::int64_t i = 0; i < shape_.nlayers; ++i) {
-    auto const name = layer_name(i);
+    auto const name = linear_name(shape_, i);
     y = arena.take<T, 2>({x.extent(0), layer_width(i)});
     run(space_, LinearForward<T>{.x = x,
                                  .weight = p.matrix(name + ".weight"),
                                  .bias = p.vector(name + ".bias"),
                                  .y = y});
     inputs_[static_cast<std::size_t>(i)] = x;
-    hidden_[static_cast<std::size_t>(i)] = y;
     if (i + 1 == shape_.nlayers) break;
+    y = normalize(arena, i, y, p, keep);
+    hidden_[static_cast<std::size_t>(i)] = y;
     auto const gelu = keep == Keep::yes ? arena.take<T, 2>(y.extents()) : y;
     run(space_, GeluForward<T>{.x = y, .y = gelu});
     x = gelu;
@@ -133,7 +171,7 @@ View<T, 2> DinoHead<T>::mlp_backward(Arena& arena, View<T, 2> dy, typename Store
   auto const p = store_.gather(mlp_unit_, Pass::backward);
   auto const g = store_.gradient(mlp_unit_);
   for (auto i = shape_.nlayers - 1; i >= 0; --i) {
-    auto const name = layer_name(i);
+    auto const name = linear_name(shape_, i);
     auto const x = inputs_[static_cast<std::size_t>(i)];
     auto const dx = arena.take<T, 2>(x.extents());
     run(space_, LinearBackwardWeight<T>{.x = x,
@@ -141,10 +179,15 @@ View<T, 2> DinoHead<T>::mlp_backward(Arena& arena, View<T, 2> dy, typename Store
                                         .dweight = g.matrix(name + ".weight"),
                                         .dbias = g.vector(name + ".bias")});
     run(space_, LinearBackwardInput<T>{.dy = dy, .weight = p.matrix(name + ".weight"), .dx = dx});
-    if (i > 0)
-      run(space_,
-          GeluBackward<T>{.dy = dx, .x = hidden_[static_cast<std::size_t>(i - 1)], .dx = dx});
     dy = dx;
+    if (i == 0) break;
+    run(space_, GeluBackward<T>{.dy = dx, .x = hidden_[static_cast<std::size_t>(i - 1)], .dx = dx});
+    if (norms_.empty()) continue;
+    typename BatchNorm<T>::Gradients const rows{.dy = dx, .dresidual = {}};
+    auto const norm = norm_name(i - 1);
+    norms_[static_cast<std::size_t>(i - 1)].backward(arena, affine_of(p, norm),
+                                                     g.vector(norm + ".weight"),
+                                                     g.vector(norm + ".bias"), std::span(&rows, 1));
   }
   store_.reduce(mlp_unit_, last);
   store_.release(mlp_unit_, Pass::backward);

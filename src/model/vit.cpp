@@ -60,6 +60,27 @@ void Vit<T>::backward(Arena& arena, std::span<ImageView const> images, View<T, 2
 }
 
 template <class T>
+View<T, 2> Vit<T>::features(Arena& arena, std::span<ImageView const> images,
+                            View<float const, 2> drop_path, Mode, Keep keep) {
+  auto const tokens = forward(arena, images, drop_path, keep);
+  return normalize(arena, class_tokens(arena, tokens), keep);
+}
+
+template <class T>
+void Vit<T>::features_backward(Arena& arena, std::span<ImageView const> images,
+                               View<T, 2> dfeatures, Last last) {
+  normalize_backward(dfeatures, dfeatures, last);
+  backward(arena, images, class_tokens_backward(arena, dfeatures), last);
+}
+
+template <class T>
+std::int64_t Vit<T>::evaluation_bytes(std::int64_t images, std::int64_t side) const {
+  return dry_evaluation_bytes<T>(
+      vit_units(shape_, ""), dry_images(images, shape_.channels, side), processor_of(space_),
+      [this](Space const& dry, Store& store) { return Vit(dry, shape_, store, 0); });
+}
+
+template <class T>
 View<T, 2> Vit<T>::gather_rows(Arena& arena, View<T const, 2> tokens,
                                View<std::int32_t const, 1> rows) const {
   auto const out = arena.take<T, 2>({rows.extent(0), shape_.embed_dim});

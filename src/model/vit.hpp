@@ -12,6 +12,7 @@
 #include "kernels/arena.hpp"
 #include "kernels/norm.hpp"
 #include "kernels/rope.hpp"
+#include "model/backbone.hpp"
 #include "model/positions.hpp"
 #include "model/rope.hpp"
 #include "shard/store.hpp"
@@ -64,11 +65,6 @@ struct VitShape {
 /// Names: method.md 11.1; first values: method.md 1.9.
 std::vector<shard::UnitSpec> vit_units(VitShape const& shape, std::string const& prefix);
 
-/// Whether what backward needs is kept on the arena.
-enum class Keep { no, yes };
-
-/// Images of one size, [n, channels, height, width], normalised.
-using ImageView = View<float const, 4>;
 /// Which patches of images of one size are masked: [n, patches], 1: masked; empty: none.
 using MaskView = View<std::uint8_t const, 2>;
 
@@ -99,12 +95,21 @@ struct RowGroup {
 
 /// A ViT over packed tokens: forward and explicit backward of the images of all sizes at once.
 template <class T>
-class Vit {
+class Vit : public Backbone<T> {
  public:
+  using typename Backbone<T>::Last;
+
   /// The units of `vit_units` are units first_unit, first_unit + 1, … of the store.
   Vit(Space const& space, VitShape const& shape, shard::ParameterStore<T>& store, int first_unit);
 
   VitShape const& shape() const { return shape_; }
+  std::int64_t dim() const override { return shape_.embed_dim; }
+  /// Class tokens after the final norm, in both modes.
+  View<T, 2> features(Arena& arena, std::span<ImageView const> images,
+                      View<float const, 2> drop_path, Mode mode, Keep keep) override;
+  void features_backward(Arena& arena, std::span<ImageView const> images, View<T, 2> dfeatures,
+                         Last last) override;
+  std::int64_t evaluation_bytes(std::int64_t images, std::int64_t side) const override;
   int norm_unit() const { return first_unit_ + static_cast<int>(shape_.depth) + 1; }
 
   /// Called after each block with its index and its output [rows, D].

@@ -14,11 +14,16 @@ namespace dino::optim {
 /// of a backbone or a head (v2, v3). Source: method.md 6.5.
 enum class Clipping { parameter, module };
 
+/// The update of a parameter. SGD and LARS have the momentum 0.9, which is kept in place of AdamW's
+/// first moment; the second one is not used. Source: method.md 6.1.
+enum class Algorithm { adamw, sgd, lars };
+
 /// The rules by which parameters differ.
 struct ParameterRules {
   /// Unset: v1's rules, by the parameter tables alone.
   std::optional<LayerwiseDecay> layers;
   Clipping clipping = Clipping::parameter;
+  Algorithm algorithm = Algorithm::adamw;
 };
 
 /// Values of one optimizer step.
@@ -28,7 +33,7 @@ struct StepValues {
   double weight_decay = 0;                   ///< of the parameters that decay
   double clip_grad = 0;  ///< largest L2 norm of what is clipped together; 0: no clipping
   bool freeze_last_layer =
-      false;  ///< skip the prototypes: no update, no decay, no moments, no count
+      false;                ///< skip the prototypes: no update, no decay, no moments, no count
   bool heads_only = false;  ///< skip the backbone in the same way
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
 };
@@ -43,8 +48,9 @@ struct Slot {
   std::size_t module = 0;  ///< backbone, head, …: what is clipped together
 };
 
-/// AdamW over the parts of a sharded student, with groups of parameters and clipping.
-/// Source: Loshchilov & Hutter 2019, arXiv:1711.05101; method.md 6.1, 6.2, 6.5.
+/// AdamW (or another algorithm, see ParameterRules) over the parts of a sharded student, with
+/// groups of parameters and clipping. Source: Loshchilov & Hutter 2019, arXiv:1711.05101;
+/// method.md 6.1, 6.2, 6.5.
 template <class T>
 class AdamW {
  public:
@@ -53,7 +59,8 @@ class AdamW {
   /// L2 norm of each trained parameter's whole gradient, in the order of `slots`; alike on all
   /// ranks of the group.
   std::vector<double> gradient_norms() const;
-  /// Clips by `norms`, updates the masters and marks what is gathered as stale.
+  /// Clips by `norms`, updates the masters and marks what is gathered as stale. Collective in the
+  /// group of the store.
   void step(StepValues const& values, std::vector<double> const& norms);
 
   std::vector<Slot> const& slots() const { return slots_; }
@@ -61,6 +68,16 @@ class AdamW {
 
  private:
   void add_slot(int unit, std::size_t parameter);
+  /// This rank's part of a slot, and what it is updated with.
+  struct Update {
+    View<float, 1> parameter, exp_avg, exp_avg_sq;
+    View<float const, 1> gradient;
+    float gradient_scale = 1;
+    double lr = 0, weight_decay = 0;
+  };
+  bool skipped(Slot const& slot, StepValues const& values) const;
+  std::vector<Update> updates(StepValues const& values, std::vector<double> const& norms) const;
+  std::vector<double> trust(std::vector<Update> const& updates) const;
   double clip_factor(Slot const& slot, double own_norm, std::vector<double> const& module_norms,
                      double clip_grad) const;
 
@@ -69,10 +86,11 @@ class AdamW {
   ParameterRules rules_;
   std::vector<Slot> slots_;
   std::vector<std::string> modules_;
-  Buffer sums_memory_;
+  Buffer sums_memory_;  ///< two sums of each slot
 };
 
-/// teacher ← m teacher + (1-m) student, part by part: no traffic. Source: method.md 6.5.
+/// teacher ← m teacher + (1-m) student, part by part: no traffic; buffers stay each model's own.
+/// Source: method.md 6.5, 1.10.
 template <class T>
 void update_teacher(Space const& space, shard::ParameterStore<T>& teacher,
                     shard::ParameterStore<T> const& student, double momentum);

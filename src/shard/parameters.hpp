@@ -42,6 +42,9 @@ struct ParameterSpec {
 struct UnitSpec {
   std::string prefix;  ///< e.g. "backbone.blocks.0."
   std::vector<ParameterSpec> parameters;
+  /// Running statistics: part of the model's state, but neither trained nor averaged (Trained::no
+  /// in every row). They are never gathered as parameters, see ParameterStore::buffers.
+  bool buffers = false;
 };
 
 /// Where a unit's parameters lie in its flat buffer, which is padded so that `parts` divide it.

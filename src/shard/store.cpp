@@ -54,6 +54,10 @@ ParameterStore<T>::ParameterStore(Space const& space, ShardGroups const& groups,
   for (auto& unit : units_) {
     auto const n = unit.layout.part_size();
     unit.master = allocate<float>(n, &StoreBytes::parameters);
+    if (unit.layout.spec().buffers) {
+      if (sharded()) unit.whole = allocate<float>(unit.layout.size(), &StoreBytes::working);
+      continue;
+    }
     if (role_ == Role::teacher) continue;
     unit.gradient = allocate<float>(n, &StoreBytes::gradients);
     unit.exp_avg = allocate<float>(n, &StoreBytes::optimizer);
@@ -74,6 +78,7 @@ View<U, 1> ParameterStore<T>::allocate(std::int64_t count, std::int64_t StoreByt
 template <class T>
 void ParameterStore<T>::allocate_gathered() {
   for (auto& unit : units_) {
+    if (unit.layout.spec().buffers) continue;
     auto it = std::find_if(pools_.begin(), pools_.end(),
                            [&](auto const& p) { return p.size == unit.layout.size(); });
     if (it == pools_.end()) it = pools_.insert(it, Pool{unit.layout.size(), {}, {}});
@@ -90,6 +95,7 @@ void ParameterStore<T>::allocate_gathered() {
 template <class T>
 void ParameterStore<T>::allocate_gradients() {
   for (auto const& unit : units_) {
+    if (unit.layout.spec().buffers) continue;
     auto const size = unit.layout.size();
     auto const same = std::count_if(gradient_slots_.begin(), gradient_slots_.end(),
                                     [&](auto const& slot) { return slot.full.size() == size; });
@@ -123,10 +129,23 @@ template <class T>
 void ParameterStore<T>::prefetch(int unit, Pass pass) {
   if (pass == Pass::alone) return;
   int const direction = pass == Pass::forward ? 1 : -1;
+  int next = unit;
   for (int i = 1; i <= strategy_.prefetch; ++i) {
-    int const next = unit + i * direction;
+    do next += direction;
+    while (next >= 0 && next < units() && is_buffers(next));
     if (next < 0 || next >= units() || !start_gather(next)) return;
   }
+}
+
+template <class T>
+UnitView<float const> ParameterStore<T>::buffers(int index) {
+  auto& unit = units_[static_cast<std::size_t>(index)];
+  if (!sharded()) return {unit.layout, unit.master};
+  if (!is_dry(space_)) {
+    groups_.group.all_gather(bytes_of(unit.master), std::as_writable_bytes(unit.whole.span()))
+        .wait();
+  }
+  return {unit.layout, unit.whole};
 }
 
 template <class T>

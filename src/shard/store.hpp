@@ -69,6 +69,10 @@ class ParameterStore {
   /// The parameters changed: what is gathered is stale.
   void invalidate();
 
+  /// A unit of buffers, whole and in float32, as its parts are now. Collective in the group.
+  UnitView<float const> buffers(int unit);
+  bool is_buffers(int unit) const { return layout(unit).spec().buffers; }
+
   /// Student: a full-size float32 buffer to add the gradients of this backward pass to.
   UnitView<float> gradient(int unit);
   /// Starts adding the unit's gradient, summed over the group, to this rank's part. After the last
@@ -100,6 +104,7 @@ class ParameterStore {
     explicit Unit(UnitLayout made) : layout(std::move(made)) {}
     UnitLayout layout;
     View<float, 1> master, gradient, exp_avg, exp_avg_sq;  ///< [part_size]
+    View<float, 1> whole;                                  ///< [size], of buffers that are sharded
     int pool = -1;                                         ///< pool of gathered buffers
     int slot = -1;                                         ///< slot in use, or -1: not gathered
     Exchange request;                                      ///< of the gather

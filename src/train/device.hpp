@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "config/config.hpp"
 #include "kernels/device.hpp"
 
 namespace dino::train {
@@ -30,5 +31,8 @@ std::string binding_table(std::vector<Binding> const& bindings);
 ///         where devices are mixed
 Space make_space(Communicator const& world, std::string const& wish,
                  std::function<void()> between = {});
+
+/// run.device; host where it is auto and parts of the configuration run on the host only.
+std::string wished_device(Config const& config);
 
 }  // namespace dino::train

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/dino_model.hpp"
 
+#include <algorithm>
 #include <iterator>
 #include <string_view>
 
@@ -47,6 +48,16 @@ DinoHeadShape ibot_head_shape(Config const& config, ModelShape const& shape) {
           .norm_last_layer = config.dino.norm_last_layer};
 }
 
+/// The DINO head, but for the width that it takes.
+DinoHeadShape head_shape(Config const& config) {
+  return {.hidden_dim = config.dino.hidden_dim,
+          .bottleneck_dim = config.dino.bottleneck_dim,
+          .out_dim = config.dino.out_dim,
+          .nlayers = config.dino.nlayers,
+          .batch_norm = config.dino.use_bn_in_head,
+          .norm_last_layer = config.dino.norm_last_layer};
+}
+
 /// What DINOv2 adds: mask token, other first values, names of the heads, an iBOT head.
 void shape_as_v2(Config const& config, ModelShape& shape) {
   shape.backbone.mask_token = true;
@@ -76,9 +87,21 @@ void shape_as_v3(Config const& config, ModelShape& shape) {
   if (config.ibot.loss_weight != 0) shape.ibot_head = ibot_head_shape(config, shape);
 }
 
+/// The ResNet of a configuration; the ViT's shape stays empty.
+ModelShape resnet_shape(Config const& config, config::ConvnetArchitecture const& arch) {
+  ModelShape shape{.backbone = {.depth = 0}, .head = head_shape(config)};
+  auto const width = config.student.embed_dim.value_or(arch.embed_dim);
+  shape.resnet = ResNetShape{.blocks = arch.blocks, .width = width / 32};
+  std::ranges::copy(config.student.stage_blocks, shape.resnet->blocks.begin());
+  shape.head.in_dim = shape.resnet->dim();
+  return shape;
+}
+
 }  // namespace
 
 ModelShape model_shape(Config const& config) {
+  if (auto const* const convnet = config::find_convnet(config.student.arch))
+    return resnet_shape(config, *convnet);
   auto const* const arch = config::find_architecture(config.student.arch);
   require(arch != nullptr, ExitCode::usage, "unknown student.arch '{}'. See dino train --help",
           config.student.arch);
@@ -98,12 +121,8 @@ ModelShape model_shape(Config const& config) {
   if (config.student.layer_scale) b.layer_scale = static_cast<float>(*config.student.layer_scale);
   b.interpolation = {.offset = config.student.interpolate_offset,
                      .antialias = config.student.interpolate_antialias};
-  shape.head = {.in_dim = b.embed_dim,
-                .hidden_dim = config.dino.hidden_dim,
-                .bottleneck_dim = config.dino.bottleneck_dim,
-                .out_dim = config.dino.out_dim,
-                .nlayers = config.dino.nlayers,
-                .norm_last_layer = config.dino.norm_last_layer};
+  shape.head = head_shape(config);
+  shape.head.in_dim = b.embed_dim;
   if (config.method == "dinov2") shape_as_v2(config, shape);
   if (config.method == "dinov3") shape_as_v3(config, shape);
   return shape;
@@ -116,8 +135,30 @@ RopeAugmentation rope_augmentation(Config const& config) {
           .rescale = config.student.rope_rescale.value_or(1)};
 }
 
+std::vector<shard::UnitSpec> backbone_units(ModelShape const& shape, std::string const& prefix) {
+  return shape.resnet ? resnet_units(*shape.resnet, prefix) : vit_units(shape.backbone, prefix);
+}
+
+template <class T>
+std::unique_ptr<Backbone<T>> make_backbone(Space const& space, Communicator const& world,
+                                           ModelShape const& shape, shard::ParameterStore<T>& store,
+                                           int first_unit) {
+  if (shape.resnet)
+    return std::make_unique<ResNet<T>>(space, world, *shape.resnet, store, first_unit);
+  return std::make_unique<Vit<T>>(space, shape.backbone, store, first_unit);
+}
+
+template <class T>
+Vit<T>& as_vit(Backbone<T>& backbone) {
+  auto* const vit = dynamic_cast<Vit<T>*>(&backbone);
+  require(vit != nullptr, ExitCode::usage,
+          "the backbone is a convnet, which has no patches as asked for here. Use a vision "
+          "transformer");
+  return *vit;
+}
+
 std::vector<shard::UnitSpec> model_units(ModelShape const& shape) {
-  auto units = vit_units(shape.backbone, "backbone.");
+  auto units = backbone_units(shape, "backbone.");
   auto head = dino_head_units(shape.head, shape.head_prefix);
   std::move(head.begin(), head.end(), std::back_inserter(units));
   if (shape.ibot_head) {
@@ -126,5 +167,40 @@ std::vector<shard::UnitSpec> model_units(ModelShape const& shape) {
   }
   return units;
 }
+
+template <class T>
+DinoModel<T>::DinoModel(Space const& space, Communicator const& world,
+                        shard::ShardGroups const& groups, shard::Strategy const& strategy,
+                        ModelShape const& shape, shard::Role role)
+    : store(space, groups, strategy, model_units(shape), role),
+      backbone(make_backbone<T>(space, world, shape, store, 0)),
+      head(space, shape.head, store, static_cast<int>(backbone_units(shape, "").size()), world) {
+  if (!shape.ibot_head) return;
+  auto const heads = store.units() - static_cast<int>(dino_head_units(*shape.ibot_head, "").size());
+  ibot_head.emplace(space, *shape.ibot_head, store, heads, world);
+}
+
+template <class T>
+void DinoModel<T>::begin_step() {
+  backbone->begin_step();
+  head.begin_step();
+}
+
+template <class T>
+void DinoModel<T>::finish_step(bool heads_only) {
+  if (!heads_only) backbone->finish_step();
+  head.finish_step();
+}
+
+template struct DinoModel<float>;
+template struct DinoModel<bfloat16>;
+template std::unique_ptr<Backbone<float>> make_backbone(Space const&, Communicator const&,
+                                                        ModelShape const&,
+                                                        shard::ParameterStore<float>&, int);
+template std::unique_ptr<Backbone<bfloat16>> make_backbone(Space const&, Communicator const&,
+                                                           ModelShape const&,
+                                                           shard::ParameterStore<bfloat16>&, int);
+template Vit<float>& as_vit(Backbone<float>&);
+template Vit<bfloat16>& as_vit(Backbone<bfloat16>&);
 
 }  // namespace dino::train

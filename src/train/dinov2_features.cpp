@@ -21,7 +21,7 @@ View<T, 2> DinoV2Step<T>::features_ahead(Arena& arena, Work& work) {
   auto const images = student_images(work);
   std::vector<MaskView> masks(images.size());
   masks.front() = work.masks;
-  auto& backbone = student_.backbone;
+  auto& backbone = student_.vit();
   auto const tokens = backbone.forward(arena, images, work.draws(), Keep::no, masks);
   std::vector<std::int32_t> rows;
   add_class_rows(backbone.layout(), rows);

@@ -170,7 +170,7 @@ template <class T>
 void DinoV2Step<T>::student_pass(Arena& arena, Work& work, HeadLosses& losses,
                                  std::size_t micro_batch, StoreLast last) {
   ArenaScope const scope(arena);
-  auto& backbone = student_.backbone;
+  auto& backbone = student_.vit();
   auto const images = student_images(work);
   std::vector<MaskView> masks(images.size());
   masks.front() = work.masks;

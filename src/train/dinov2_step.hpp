@@ -111,7 +111,7 @@ class DinoV2Step : public TrainingStep<T> {
   };
 
   // What the targets are made with.
-  Vit<T>& target_backbone() { return frozen_ ? frozen_->backbone() : teacher_.backbone; }
+  Vit<T>& target_backbone() { return frozen_ ? frozen_->backbone() : teacher_.vit(); }
   DinoHead<T>& target_head() { return frozen_ ? frozen_->head() : teacher_.head; }
   DinoHead<T>& target_patch_head() {
     if (frozen_) return frozen_->patch_head();
@@ -119,7 +119,7 @@ class DinoV2Step : public TrainingStep<T> {
   }
   bool shared_head() const { return !student_.ibot_head.has_value(); }
   bool with_ibot() const { return objective_.ibot_weight != 0; }
-  std::int64_t dim() const { return student_.backbone.shape().embed_dim; }
+  std::int64_t dim() const { return student_.backbone->dim(); }
   void prepare(Arena& arena, Work& work);
   void teacher_pass(Arena& arena, Work& work);
   void share_targets(Arena& arena, StepBatchSource const& source, std::vector<Work>& work);

@@ -4,6 +4,7 @@
 #include "base/log.hpp"
 #include "data/open_shards.hpp"
 #include "eval/knn_protocol.hpp"
+#include "train/dino_model.hpp"
 
 namespace dino::train {
 
@@ -26,7 +27,8 @@ void TeacherEvaluation<T>::remember(std::map<std::string, std::vector<double>> c
 }
 
 template <class T>
-EvaluationRow TeacherEvaluation<T>::measure(Vit<T>& teacher, std::int64_t step, Moment moment) {
+EvaluationRow TeacherEvaluation<T>::measure(Backbone<T>& teacher, std::int64_t step,
+                                            Moment moment) {
   auto const due = [&](std::int64_t every) {
     return every > 0 && (step % every == 0 || moment != Moment::step);
   };
@@ -40,7 +42,7 @@ EvaluationRow TeacherEvaluation<T>::measure(Vit<T>& teacher, std::int64_t step, 
 }
 
 template <class T>
-EvaluationRow TeacherEvaluation<T>::knn(Vit<T>& teacher, std::int64_t step) const {
+EvaluationRow TeacherEvaluation<T>::knn(Backbone<T>& teacher, std::int64_t step) const {
   auto const& e = config_.eval;
   auto const locking = config_.data.file_locking ? io::FileLocking::yes : io::FileLocking::no;
   auto const train = open_shards(world_, e.train_shards, locking);
@@ -63,8 +65,8 @@ EvaluationRow TeacherEvaluation<T>::knn(Vit<T>& teacher, std::int64_t step) cons
 }
 
 template <class T>
-EvaluationRow TeacherEvaluation<T>::dense_features(Vit<T>& teacher, std::int64_t step) {
-  auto row = dense_->look(teacher, step);
+EvaluationRow TeacherEvaluation<T>::dense_features(Backbone<T>& teacher, std::int64_t step) {
+  auto row = dense_->look(as_vit(teacher), step);
   auto const text = [&](std::string const& name, std::string const& words) {
     auto const it = row.find(name);
     return it == row.end() ? std::string() : fmt::format(", {} {:.4g}", words, it->second);

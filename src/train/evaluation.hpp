@@ -27,11 +27,11 @@ class TeacherEvaluation {
   enum class Moment { before_training, step, last };
   /// Measures what is due, says it in the log, and returns a row for metrics.h5: empty where
   /// nothing is due. Before training patches are measured only. Collective, alike on all ranks.
-  EvaluationRow measure(Vit<T>& teacher, std::int64_t step, Moment moment);
+  EvaluationRow measure(Backbone<T>& teacher, std::int64_t step, Moment moment);
 
  private:
-  EvaluationRow knn(Vit<T>& teacher, std::int64_t step) const;
-  EvaluationRow dense_features(Vit<T>& teacher, std::int64_t step);
+  EvaluationRow knn(Backbone<T>& teacher, std::int64_t step) const;
+  EvaluationRow dense_features(Backbone<T>& teacher, std::int64_t step);
   bool chief() const { return world_.rank() == 0; }
 
   Space space_;

@@ -2,7 +2,6 @@
 #include "train/frozen.hpp"
 
 #include "train/checkpointing.hpp"
-#include "train/dino_model.hpp"
 
 namespace dino::train {
 
@@ -10,9 +9,9 @@ template <class T>
 FrozenBackbone<T>::FrozenBackbone(Space const& space, shard::ShardGroups const& groups,
                                   Config trained)
     : config(std::move(trained)),
-      store(space, groups, {}, vit_units(model_shape(config).backbone, "backbone."),
+      store(space, groups, {}, backbone_units(model_shape(config), "backbone."),
             shard::Role::teacher),
-      vit(space, model_shape(config).backbone, store, 0) {}
+      backbone(make_backbone<T>(space, Communicator::self(), model_shape(config), store, 0)) {}
 
 template <class T>
 std::unique_ptr<FrozenBackbone<T>> FrozenBackbone<T>::load(Space const& space,

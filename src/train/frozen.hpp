@@ -4,8 +4,7 @@
 #include <string>
 
 #include "config/config.hpp"
-#include "model/vit.hpp"
-#include "shard/store.hpp"
+#include "train/dino_model.hpp"
 
 namespace dino::train {
 
@@ -14,7 +13,7 @@ template <class T>
 struct FrozenBackbone {
   Config config;  ///< that it was trained with
   shard::ParameterStore<T> store;
-  Vit<T> vit;
+  std::unique_ptr<Backbone<T>> backbone;
 
   /// \param model  "teacher" or "student". Collective. \throws Error (input)
   static std::unique_ptr<FrozenBackbone> load(Space const& space, Communicator const& world,

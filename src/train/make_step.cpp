@@ -73,13 +73,17 @@ optim::ParameterRules v2_rules(Config const& config, ModelShape const& shape) {
       .clipping = optim::Clipping::module};
 }
 
+optim::Algorithm algorithm_of(std::string const& name) {
+  if (name == "sgd") return optim::Algorithm::sgd;
+  return name == "lars" ? optim::Algorithm::lars : optim::Algorithm::adamw;
+}
+
 }  // namespace
 
 StepBatch dry_batch(Config const& config, ModelShape const& shape, config::CropSizes const& sizes,
                     std::int64_t images) {
   auto const fake = [&](std::int64_t count, std::int64_t size) {
-    return ImageView{no_memory<float const>(),
-                     {count * images, shape.backbone.channels, size, size}};
+    return ImageView{no_memory<float const>(), {count * images, 3, size, size}};
   };
   StepBatch batch;
   auto& views = batch.views;
@@ -118,8 +122,9 @@ std::unique_ptr<TrainingStep<T>> make_step(Space const& space, Communicator cons
   auto const shape = model_shape(config);
   std::unique_ptr<TrainingStep<T>> step;
   if (config.method == "dinov1") {
-    step =
-        std::make_unique<DinoStep<T>>(space, world, strategy, shape, config.dino.center_momentum);
+    step = std::make_unique<DinoStep<T>>(
+        space, world, strategy, shape, config.dino.center_momentum,
+        optim::ParameterRules{.algorithm = algorithm_of(config.optim.optimizer)});
   } else {
     std::unique_ptr<FrozenTeacher<T>> frozen;
     Spread const spread{world, strategy};

@@ -135,6 +135,7 @@ bool shrink_micro_batch(Config& config, Ranks ranks, double bytes) {
 std::map<std::string, std::int64_t> count_parameters(ModelShape const& shape) {
   std::map<std::string, std::int64_t> count;
   for (auto const& unit : model_units(shape)) {
+    if (unit.buffers) continue;
     auto& module = count[unit.prefix.substr(0, unit.prefix.find('.'))];
     for (auto const& parameter : unit.parameters) module += parameter.size();
   }

@@ -134,7 +134,7 @@ Run<T>::Run(Communicator const& world, Config const& config, std::optional<Commu
       students_(std::move(students)),
       config_(config),
       directory_(open_directory(world, config)),
-      space_(make_space(world, config.run.device,
+      space_(make_space(world, wished_device(config),
                         [this] {
                           if (step_) step_->poll();
                         })),
@@ -372,7 +372,7 @@ void Run<T>::report(StepSettings const& settings, StepResult const& result) {
 
 template <class T>
 void Run<T>::evaluate(Moment moment) {
-  auto const row = evaluation_.measure(step_->teacher().backbone, progress_.step, moment);
+  auto const row = evaluation_.measure(*step_->teacher().backbone, progress_.step, moment);
   if (metrics_ && !row.empty()) metrics_->append_evaluation(progress_.step, row);
 }
 

@@ -13,8 +13,10 @@ namespace dino::train {
 template <class T>
 DinoStep<T>::DinoStep(Space const& space, Communicator const& world,
                       shard::Strategy const& strategy, ModelShape const& shape,
-                      double center_momentum)
-    : Base(space, world, strategy, shape, {}), loss_(space, shape.head.out_dim, center_momentum) {}
+                      double center_momentum, optim::ParameterRules const& rules)
+    : Base(space, world, strategy, shape, rules),
+      whole_batch_(shape.has_batch_norm()),
+      loss_(space, shape.head.out_dim, center_momentum) {}
 
 template <class T>
 auto DinoStep<T>::local_terms() const -> std::vector<Term> {
@@ -34,6 +36,11 @@ void DinoStep<T>::set_loss_state(LossState const& state) {
 template <class T>
 void DinoStep<T>::accumulate(Arena& arena, StepBatchSource const& source,
                              StepSettings const& settings) {
+  require(
+      !whole_batch_ || source.micro_batches == 1, ExitCode::usage,
+      "a batch norm takes the statistics of the whole batch, which would come in {} parts. Leave "
+      "run.micro_batch out",
+      source.micro_batches);
   for (std::int64_t m = 0; m < source.micro_batches; ++m) {
     auto const batch = source.next();
     micro_batch(arena, batch.views, settings, m + 1 == source.micro_batches ? Last::yes : Last::no);
@@ -63,10 +70,10 @@ View<T const, 2> DinoStep<T>::teacher_rows(Arena& arena, CropViews const& crops)
   Stopwatch const watch(times_.teacher);
   auto const rows = arena.take<T, 2>({2 * crops.images, teacher_.head.shape().bottleneck_dim});
   ArenaScope const scope(arena);
-  auto& backbone = teacher_.backbone;
-  auto const tokens = backbone.forward(arena, std::span(&crops.global, 1), {}, Keep::no);
-  auto const cls = backbone.normalize(arena, backbone.class_tokens(arena, tokens), Keep::no);
-  auto const normalized = teacher_.head.forward(arena, cls, Keep::no);
+  // Batch norms of the teacher take the statistics of the batch too (method.md 1.10).
+  auto const features =
+      teacher_.backbone->features(arena, std::span(&crops.global, 1), {}, Mode::training, Keep::no);
+  auto const normalized = teacher_.head.forward(arena, features, Keep::no);
   run(space_, Cast<T, T>{.x = normalized.flat(), .y = rows.flat()});
   return rows;
 }
@@ -88,18 +95,15 @@ void DinoStep<T>::micro_batch(Arena& arena, CropViews const& crops, StepSettings
   View<T, 2> rows;
   {
     Stopwatch const watch(times_.student_forward);
-    auto const tokens = student_.backbone.forward(arena, images, crops.drop_path, Keep::yes);
-    auto const cls = student_.backbone.normalize(
-        arena, student_.backbone.class_tokens(arena, tokens), Keep::yes);
-    spread_.add(space_, View<T const, 2>(cls.rows(0, 2 * crops.images)));
-    rows = student_.head.forward(arena, cls, Keep::yes);
+    auto const features =
+        student_.backbone->features(arena, images, crops.drop_path, Mode::training, Keep::yes);
+    spread_.add(space_, View<T const, 2>(features.rows(0, 2 * crops.images)));
+    rows = student_.head.forward(arena, features, Keep::yes);
   }
   auto const drows = loss.run_student(arena, memory, 0, rows, store_last);
   Stopwatch const watch(times_.backward);
-  auto const dcls = student_.head.backward(arena, drows, store_last);
-  student_.backbone.normalize_backward(dcls, dcls, store_last);
-  auto const dtokens = student_.backbone.class_tokens_backward(arena, dcls);
-  student_.backbone.backward(arena, images, dtokens, store_last);
+  auto const dfeatures = student_.head.backward(arena, drows, store_last);
+  student_.backbone->features_backward(arena, images, dfeatures, store_last);
 }
 
 template class DinoStep<float>;

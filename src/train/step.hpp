@@ -16,7 +16,8 @@ template <class T>
 class DinoStep : public TrainingStep<T> {
  public:
   DinoStep(Space const& space, Communicator const& world, shard::Strategy const& strategy,
-           ModelShape const& shape, double center_momentum);
+           ModelShape const& shape, double center_momentum,
+           optim::ParameterRules const& rules = {});
 
   void accumulate(Arena& arena, StepBatchSource const& source,
                   StepSettings const& settings) override;
@@ -44,6 +45,7 @@ class DinoStep : public TrainingStep<T> {
   PrototypeLoss<T> class_loss(CropViews const& crops, StepSettings const& settings);
   View<T const, 2> teacher_rows(Arena& arena, CropViews const& crops);
 
+  bool whole_batch_;  ///< no accumulation over micro-batches
   DinoLoss loss_;
   Observer observer_;
 };

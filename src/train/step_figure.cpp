@@ -47,6 +47,7 @@ CropBatch noise_batch(config::CropSizes const& sizes, std::int64_t local_count,
 std::int64_t count_parameters(ModelShape const& shape) {
   std::int64_t count = 0;
   for (auto const& unit : model_units(shape)) {
+    if (unit.buffers) continue;
     for (auto const& parameter : unit.parameters) count += parameter.size();
   }
   return count;
@@ -79,7 +80,7 @@ StepFigure measure(Communicator const& world, Config const& config, std::int64_t
       rank_slice(world, config.data.batch_size, config.run.micro_batch).micro_batches;
   auto const global_batch = images * micro_batches * world.size();
   std::unique_ptr<TrainingStep<T>> step;
-  Space const space = make_space(world, config.run.device, [&] {
+  Space const space = make_space(world, wished_device(config), [&] {
     if (step) step->poll();
   });
   auto const sizes = config::crop_sizes(config.crops).front();

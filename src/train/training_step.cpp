@@ -15,10 +15,10 @@ TrainingStep<T>::TrainingStep(Space const& space, Communicator const& world,
                               optim::ParameterRules const& rules)
     : space_(space),
       world_(world),
-      spread_(shape.backbone.embed_dim),
+      spread_(shape.dim()),
       groups_(shard::ShardGroups::make(world, strategy.group_size)),
-      student_(space, groups_, strategy, shape, shard::Role::student),
-      teacher_(space, groups_, strategy, shape, shard::Role::teacher),
+      student_(space, world, groups_, strategy, shape, shard::Role::student),
+      teacher_(space, world, groups_, strategy, shape, shard::Role::teacher),
       optimizer_(space, student_.store, rules) {}
 
 template <class T>
@@ -34,6 +34,8 @@ void TrainingStep<T>::begin(std::int64_t global_batch) {
   global_batch_ = global_batch;
   times_ = {};
   student_.store.zero_gradients();
+  student_.begin_step();
+  teacher_.begin_step();
   spread_.begin_step();
   begin_losses();
 }
@@ -102,16 +104,16 @@ void TrainingStep<T>::update(StepSettings const& settings, std::vector<double> c
                    .beta2 = settings.beta2,
                    .eps = settings.eps},
                   norms);
+  student_.finish_step(settings.heads_only);
   if (settings.heads_only) return;
+  teacher_.finish_step(false);
   optim::update_teacher(space_, teacher_.store, student_.store, settings.momentum);
   after_teacher_update(settings);
 }
 
 template <class T>
 View<T, 2> TrainingStep<T>::teacher_features(Arena& arena, ImageView images) {
-  auto const tokens = teacher_.backbone.forward(arena, std::span(&images, 1), {}, Keep::no);
-  return teacher_.backbone.normalize(arena, teacher_.backbone.class_tokens(arena, tokens),
-                                     Keep::no);
+  return teacher_.backbone->features(arena, std::span(&images, 1), {}, Mode::evaluation, Keep::no);
 }
 
 template <class T>

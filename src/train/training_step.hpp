@@ -122,7 +122,7 @@ class TrainingStep {
   /// What they took in the step or micro-batch that took most.
   std::int64_t logits_bytes() const { return logits_bytes_; }
 
-  /// Normalised class tokens of the teacher, [n, D] on the arena.
+  /// Features of the teacher as in evaluation, [n, D] on the arena.
   View<T, 2> teacher_features(Arena& arena, ImageView images);
   void poll();
 

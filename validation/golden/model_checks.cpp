@@ -240,6 +240,7 @@ DinoHeadShape head_shape(GoldenFile const& file) {
           .bottleneck_dim = file.integer("bottleneck_dim"),
           .out_dim = file.integer("out_dim"),
           .nlayers = file.integer("nlayers"),
+          .batch_norm = file.integer("use_bn", 0) != 0,
           .weight_norm = file.integer("weight_norm", 1) != 0,
           .norm_last_layer = file.integer("norm_last_layer", 0) != 0,
           .normalize_eps = static_cast<float>(file.real("normalize_eps", 1e-12))};
@@ -248,7 +249,9 @@ DinoHeadShape head_shape(GoldenFile const& file) {
 }  // namespace
 
 void check_backbone(GoldenFile const& file, Report& report) {
-  if (auto const arch = file.text("arch", "vit"); !arch.starts_with("vit"))
+  auto const arch = file.text("arch", "vit");
+  if (arch.starts_with("resnet")) return check_resnet(file, report);
+  if (!arch.starts_with("vit"))
     return report.skip("", "backbones of architecture " + arch + " are not implemented");
   for (std::string const draw : {"shift", "jitter", "rescale"}) {
     if (file.integer("training", 0) != 0 && file.real("pos_embed_rope_" + draw + "_coords", 0) != 0)
@@ -258,8 +261,6 @@ void check_backbone(GoldenFile const& file, Report& report) {
 }
 
 void check_head(GoldenFile const& file, Report& report) {
-  if (file.integer("use_bn", 0) != 0)
-    return report.skip("", "batch norm in the head is not implemented");
   Space const space = Host{};
   auto const shape = head_shape(file);
   shard::ParameterStore<float> store(space, alone(), {}, dino_head_units(shape, head_prefix(file)),
@@ -271,6 +272,7 @@ void check_head(GoldenFile const& file, Report& report) {
   auto const cotangent = file.at("inputs/cot_logits").floats();
   auto const rows = file.at("inputs/x").shape[0];
 
+  head.begin_step();
   auto const normalized = head.forward(arena, {x.data(), {rows, shape.in_dim}}, Keep::yes);
   auto& prototypes = head.prototypes();
   prototypes.begin_pass(arena);
@@ -281,14 +283,20 @@ void check_head(GoldenFile const& file, Report& report) {
   prototypes.finish_pass(Last::yes);
   auto const dx = head.backward(arena, dnormalized, Last::yes);
   store.finish_gradients();
+  head.finish_step();
 
   report.compare("logits", logits.span(), head_tolerance);
   report.compare("bottleneck", head.bottleneck().span(), head_tolerance);
   report.compare("bottleneck_normalized", normalized.span(), head_tolerance);
   report.compare("grad_x", dx.span(), head_gradient_tolerance);
   for_each_parameter(
-      store, [&](int unit) { return store.gradient_part(unit); },
+      store,
+      [&](int unit) {
+        return store.is_buffers(unit) ? store.master(unit) : store.gradient_part(unit);
+      },
       [&](std::string const& name, auto const& spec, std::span<float const> values) {
+        if (name.find(".running_") != std::string::npos)
+          report.compare("running/" + name, values, head_gradient_tolerance);
         if (spec.trained == shard::Trained::yes)
           report.compare("grad/" + name, values, head_gradient_tolerance);
       });

@@ -63,6 +63,7 @@ void check_masking(GoldenFile const& file, Report& report);
 void check_rope(GoldenFile const& file, Report& report);
 void check_rrc(GoldenFile const& file, Report& report);
 void check_step(GoldenFile const& file, Report& report);
+void check_resnet(GoldenFile const& file, Report& report);
 void check_schedule(GoldenFile const& file, Report& report);
 
 }  // namespace dino::golden

@@ -129,3 +129,8 @@ mixed() {
  crops.pairs.gram_teacher_crops_size=[48,48,32] crops.pairs.ratio=[0.4,0.3,0.3] crops.share_color_jitter=true
  data.mix.shards=$scratch/curated data.mix.share=0.4"
 }
+# The same data with a ResNet.
+sed -e '/^patch_size/d;/^depth/d;/^num_heads/d;s/^arch.*/arch = "resnet50"/;s/^embed_dim.*/embed_dim = 64/' \
+  -e 's/^drop_path_rate.*/drop_path_rate = 0.0\nstage_blocks = [1, 1, 1, 1]/;s/^local_size.*/local_size = 32/' \
+  tiny.toml >tiny_resnet.toml
+resnet_train="$dino train $PWD/tiny_resnet.toml"

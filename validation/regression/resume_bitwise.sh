@@ -27,6 +27,8 @@ check fp32_grad_op 2 shard.strategy=grad_op
 check bf16_replicate 2 shard.strategy=replicate run.precision=bf16
 check fp32_hybrid 4 shard.strategy=hybrid shard.group_size=2
 check fp32_accumulation 2 run.micro_batch=2
+train=$resnet_train check resnet 2 dino.use_bn_in_head=true optim.optimizer=lars
+train=$resnet_train check resnet_replicate 3 shard.strategy=replicate run.precision=bf16
 check dinov2 2 $v2
 check dinov2_centering 3 $v2 dino.centering=centering ibot.centering=centering run.micro_batch=2 run.precision=bf16
 check dinov3 2 $v3 $gram

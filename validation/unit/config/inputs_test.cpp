@@ -159,5 +159,25 @@ TEST(Inputs, HoldTheReleasedArguments) {
   EXPECT_EQ(b8.optim.freeze_last_layer_epochs, 3);
 }
 
+// Source: method.md 8.1, the row of the released ResNet-50.
+TEST(Inputs, HoldTheReleasedArgumentsOfTheResNet) {
+  Config const c = load("dinov1_resnet50");
+
+  EXPECT_EQ(c.student.arch, "resnet50");
+  EXPECT_EQ(c.run.epochs, 800);
+  EXPECT_EQ(c.data.batch_size, 80 * 51);
+  EXPECT_EQ(c.dino.out_dim, 60000);
+  EXPECT_TRUE(c.dino.use_bn_in_head);
+  EXPECT_TRUE(c.dino.norm_last_layer);
+  EXPECT_EQ(c.dino.warmup_teacher_temp, 0.04);
+  EXPECT_EQ(c.dino.teacher_temp, 0.07);
+  EXPECT_EQ(c.dino.warmup_teacher_temp_epochs, 50);
+  EXPECT_EQ(c.optim.optimizer, "lars");
+  EXPECT_EQ(c.optim.lr, 0.3);
+  EXPECT_EQ(c.optim.weight_decay, 1e-6);
+  EXPECT_EQ(c.optim.weight_decay_end, 1e-6);
+  EXPECT_EQ(c.optim.clip_grad, 0.0);
+}
+
 }  // namespace
 }  // namespace dino

@@ -31,6 +31,51 @@ struct Refusal {
 std::vector<Refusal> const refusals{
     {{"method=mae"},
      "invalid method=\"mae\" (must be dinov2, dinov1 or dinov3). Try method=dinov2"},
+    {{"method=dinov2", "student.arch=resnet50"},
+     "invalid student.arch=\"resnet50\" (must be a vision transformer for method=dinov2). Try "
+     "student.arch=vit_small"},
+    {{"student.arch=resnet50"},
+     "invalid student.drop_path_rate=0.1 (must be 0 for student.arch=resnet50). Try "
+     "student.drop_path_rate=0.0"},
+    {{"student.arch=resnet50", "student.drop_path_rate=0", "student.patch_size=8"},
+     "invalid student.patch_size=8 (student.arch=resnet50 has no such thing). Try "
+     "student.patch_size=16"},
+    {{"student.arch=resnet50", "student.drop_path_rate=0", "student.registers=4"},
+     "invalid student.registers=4 (student.arch=resnet50 has no such thing). Try "
+     "student.registers=0"},
+    {{"student.arch=resnet50", "student.drop_path_rate=0", "student.depth=4"},
+     "invalid student.depth=4 (student.arch=resnet50 has no such thing). Try setting no "
+     "student.depth"},
+    {{"student.arch=resnet50", "student.drop_path_rate=0", "student.embed_dim=100"},
+     "invalid student.embed_dim=100 (must be a multiple of 32 for student.arch=resnet50). Try "
+     "student.embed_dim=96"},
+    {{"student.arch=resnet50", "student.drop_path_rate=0", "student.stage_blocks=[3, 4]"},
+     "invalid student.stage_blocks=[3, 4] (must be four integers >= 1, or empty). Try "
+     "student.stage_blocks=[3, 4, 6, 3]"},
+    {{"student.arch=resnet50", "student.drop_path_rate=0", "crops.local_size=24"},
+     "invalid crops.local_size=24 (must be >= 32). Try crops.local_size=96"},
+    {{"student.arch=resnet50", "student.drop_path_rate=0", "monitor.dense_every=5"},
+     "invalid monitor.dense_every=5 (must be 0 for student.arch=resnet50, which has no patches). "
+     "Try monitor.dense_every=0"},
+    {{"student.arch=resnet50", "student.drop_path_rate=0", "run.micro_batch=4"},
+     "invalid run.micro_batch=4 (with student.arch=resnet50 batch norms take the statistics of the "
+     "whole batch). Try setting no run.micro_batch, but more ranks or a smaller "
+     "data.batch_size"},
+    {{"dino.use_bn_in_head=true", "run.micro_batch=4"},
+     "invalid run.micro_batch=4 (with dino.use_bn_in_head=true batch norms take the statistics of "
+     "the whole batch). Try setting no run.micro_batch, but more ranks or a smaller "
+     "data.batch_size"},
+    {{"method=dinov2", "dino.use_bn_in_head=true"},
+     "invalid dino.use_bn_in_head=true (must be false for method=dinov2). Try "
+     "dino.use_bn_in_head=false"},
+    {{"student.stage_blocks=[1, 1, 1, 1]"},
+     "invalid student.stage_blocks=[1, 1, 1, 1] (must be empty for a vision transformer). Try "
+     "student.stage_blocks=[]"},
+    {{"optim.optimizer=adam"},
+     "invalid optim.optimizer=\"adam\" (must be adamw, sgd or lars). Try optim.optimizer=adamw"},
+    {{"method=dinov2", "optim.optimizer=lars"},
+     "invalid optim.optimizer=\"lars\" (must be adamw for method=dinov2). Try "
+     "optim.optimizer=adamw"},
     {{"koleo.topk=0"}, "invalid koleo.topk=0 (must be >= 1). Try koleo.topk=1"},
     {{"optim.schedule_trunc_extra=-1"},
      "invalid optim.schedule_trunc_extra=-1.0 (must be >= 0). Try optim.schedule_trunc_extra=0.25"},
@@ -420,9 +465,9 @@ std::vector<Refusal> const refusals{
     {{"crops.local_size=15"},
      "invalid crops.local_size=15 (must be >= student.patch_size=16, or crops.local_count=0). Try "
      "crops.local_size=16"},
-    {{"student.arch=resnet50"},
-     "invalid student.arch=\"resnet50\" (must be vit_small, vit_tiny, vit_base, vit_large, "
-     "vit_so400m, vit_huge2, vit_giant2 or vit_7b). Try student.arch=vit_small"},
+    {{"student.arch=resnet18"},
+     "invalid student.arch=\"resnet18\" (must be vit_small, vit_tiny, vit_base, vit_large, "
+     "vit_so400m, vit_huge2, vit_giant2, vit_7b or resnet50). Try student.arch=vit_small"},
     {{"student.embed_dim=100"},
      "invalid student.embed_dim=100 (must be a multiple of student.num_heads=6). Try "
      "student.embed_dim=96"},

@@ -92,4 +92,52 @@ TEST(OptimizerCheck, RefusesExtentsThatDisagreeAndStepZero) {
             "EmaUpdate: student is [7], expected [8]");
 }
 
+TEST(Optimizer, MomentumFollowsTheReferenceOverSteps) {
+  for (std::int64_t const n : {0, 1, 67, 2051}) {
+    SCOPED_TRACE(n);
+    auto parameter = random_values<float>(n, 1);
+    std::vector<float> buffer(parameter.size());
+    auto expected = doubles(parameter), moved = doubles(buffer);
+    for (std::uint64_t step = 1; step <= 5; ++step) {
+      auto const gradient = random_values<float>(n, 10 + step);
+      run(host, MomentumStep{.parameter = as<1>(parameter, {n}),
+                             .buffer = as<1>(buffer, {n}),
+                             .gradient = as<1>(gradient, {n}),
+                             .gradient_scale = 0.5F,
+                             .lr = 0.1,
+                             .weight_decay = 0.2,
+                             .momentum = 0.9,
+                             .trust = 0.3});
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        double const g = 0.5 * static_cast<double>(gradient[i]);
+        moved[i] = 0.9 * moved[i] + 0.3 * (g + 0.2 * expected[i]);
+        expected[i] -= 0.1 * moved[i];
+      }
+    }
+    EXPECT_LE(deviation_from(parameter, expected), tolerance<float>(5));
+    EXPECT_LE(deviation_from(buffer, moved), tolerance<float>(5));
+  }
+}
+
+TEST(Optimizer, TrustSumsAreAddedInDouble) {
+  for (std::int64_t const n : {0, 1, 67, 5003}) {
+    auto const parameter = random_values<float>(n, 1), gradient = random_values<float>(n, 2);
+    std::vector<double> sums{1, 2}, expected{1, 2};
+
+    run(host, TrustSums{.parameter = as<1>(parameter, {n}),
+                        .gradient = as<1>(gradient, {n}),
+                        .gradient_scale = 0.5F,
+                        .weight_decay = 0.25,
+                        .sums = as<1>(sums, {2})});
+
+    for (std::size_t i = 0; i < parameter.size(); ++i) {
+      double const p = static_cast<double>(parameter[i]);
+      double const d = 0.5 * static_cast<double>(gradient[i]) + 0.25 * p;
+      expected[0] += p * p;
+      expected[1] += d * d;
+    }
+    EXPECT_LE(deviation(sums, expected), tolerance<float>());
+  }
+}
+
 }  // namespace

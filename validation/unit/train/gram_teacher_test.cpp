@@ -36,7 +36,8 @@ struct Models {
                                 .mlp_hidden = 16},
                    .head = {.in_dim = 8, .hidden_dim = 4, .bottleneck_dim = 4, .out_dim = 5}};
   shard::ShardGroups groups = shard::ShardGroups::make(Communicator::self(), 1);
-  DinoModel<float> teacher{test::host, groups, {}, shape, shard::Role::teacher};
+  DinoModel<float> teacher{test::host, Communicator::self(), groups, {},
+                           shape,      shard::Role::teacher};
   GramTeacher<float> gram;
 
   explicit Models(GramLifeCycle const& life) : gram(test::host, groups, {}, shape.backbone, life) {
