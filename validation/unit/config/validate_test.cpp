@@ -487,7 +487,7 @@ std::vector<Refusal> const refusals{
     {{"monitor.dense_probe_k=0"},
      "invalid monitor.dense_probe_k=0 (must be >= 1). Try monitor.dense_probe_k=20"},
     {{"monitor.dense_decay=1"},
-     "invalid monitor.dense_decay=1 (must be in [0, 1)). Try monitor.dense_decay=0.05"}};
+     "invalid monitor.dense_decay=1.0 (must be in [0, 1)). Try monitor.dense_decay=0.05"}};
 
 TEST(Validate, RefusesWithProblemAndRemedy) {
   for (auto const& [given, message] : refusals) EXPECT_EQ(refusal(given), message);
