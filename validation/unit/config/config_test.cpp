@@ -140,6 +140,8 @@ Config unusual() {
   config.crops.share_color_jitter = config.crops.localcrops_subset_of_globalcrops = true;
   config.gram.it_load_ema_teacher = 7;
   config.gram.max_updates = 3;
+  config.distill.students = {"a \"b\".toml", "é.toml"};
+  config.distill.micro_batch = 5;
   auto& s = config.schedules;
   for (auto* const schedule :
        {&s.lr, &s.weight_decay, &s.momentum, &s.teacher_temp,
@@ -170,6 +172,7 @@ TEST(Config, IsWrittenAndReadBackExactly) {
   EXPECT_EQ(back.data.mix.share, 0.3);
   EXPECT_EQ(back.crops.pairs.global_size, config.crops.pairs.global_size);
   EXPECT_EQ(back.crops.pairs.ratio, config.crops.pairs.ratio);
+  EXPECT_EQ(back.distill.students, config.distill.students);
   EXPECT_EQ(back.schedules.momentum.end, 2e-7);
   EXPECT_EQ(back.gram.loss_weight_schedule.cosine_epochs, 0);
   EXPECT_NE(text.find("lr = 123456789.0\n"), std::string::npos) << text;

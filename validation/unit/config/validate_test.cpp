@@ -522,7 +522,17 @@ std::vector<Refusal> const refusals{
     {{"distill.micro_batch=0"},
      "invalid distill.micro_batch=0 (must be >= 1). Try distill.micro_batch=16"},
     {{"eval.resize_size=200"},
-     "invalid eval.resize_size=200 (must be >= eval.crop_size=224). Try eval.resize_size=224"}};
+     "invalid eval.resize_size=200 (must be >= eval.crop_size=224). Try eval.resize_size=224"},
+    {{"monitor.dense_every=-1"},
+     "invalid monitor.dense_every=-1 (must be >= 0). Try monitor.dense_every=1000"},
+    {{"monitor.dense_images=1"},
+     "invalid monitor.dense_images=1 (must be >= 2). Try monitor.dense_images=64"},
+    {{"monitor.dense_snapshot_step=-1"},
+     "invalid monitor.dense_snapshot_step=-1 (must be >= 0). Try monitor.dense_snapshot_step=1000"},
+    {{"monitor.dense_probe_k=0"},
+     "invalid monitor.dense_probe_k=0 (must be >= 1). Try monitor.dense_probe_k=20"},
+    {{"monitor.dense_decay=1"},
+     "invalid monitor.dense_decay=1.0 (must be in [0, 1)). Try monitor.dense_decay=0.05"}};
 
 TEST(Validate, RefusesWithProblemAndRemedy) {
   for (auto const& [given, message] : refusals) EXPECT_EQ(refusal(given), message);

@@ -62,10 +62,11 @@ TEST(TeacherSourceTest, RefusesWhatDoesNotFit) {
   EXPECT_EQ(refusal({"method=dinov2", "crops.local_size=64"}, {}),
             "invalid ibot.separate_head=false (the teacher 'teacher.toml' has no head of its own "
             "for patches). Try ibot.separate_head=false");
-  EXPECT_EQ(refusal({"student.patch_size=14"}, {}),
-            "invalid student.patch_size=16 (crops.global_size=224 has 14 x 14 patches of it, and "
-            "16 x 16 of the teacher 'teacher.toml' with student.patch_size=14). Try "
-            "student.patch_size=14");
+  EXPECT_EQ(
+      refusal({"student.patch_size=14"}, {}),
+      "invalid student.patch_size=16 (global crops of 224 pixels have 14 x 14 patches of it, and "
+      "16 x 16 of the teacher 'teacher.toml' with student.patch_size=14). Try "
+      "student.patch_size=14");
   EXPECT_EQ(refusal({"crops.mean=[0, 0, 0]"}, {}),
             "invalid crops.mean=[0.485, 0.456, 0.406] (the teacher 'teacher.toml' was trained with "
             "crops.mean=[0, 0, 0] and sees the same pixels). Try crops.mean=[0, 0, 0]");
