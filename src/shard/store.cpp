@@ -141,10 +141,7 @@ template <class T>
 UnitView<float const> ParameterStore<T>::buffers(int index) {
   auto& unit = units_[static_cast<std::size_t>(index)];
   if (!sharded()) return {unit.layout, unit.master};
-  if (!is_dry(space_)) {
-    groups_.group.all_gather(bytes_of(unit.master), std::as_writable_bytes(unit.whole.span()))
-        .wait();
-  }
+  in_group_.all_gather(bytes_of(unit.master), bytes_of(unit.whole)).wait();
   return {unit.layout, unit.whole};
 }
 
