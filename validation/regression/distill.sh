@@ -40,7 +40,7 @@ says "checksums: all right"
 [ "$("$tool" losses fp32/whole/metrics.h5 | wc -l)" -eq 20 ] || fail "not 20 losses"
 expect 0 alone "$dino" eval knn fp32/whole/latest.h5 --train shards --test shards
 expect 0 alone "$dino" plan tiny.toml --ranks 4 $student
-says "frozen teacher, fp32 masters"
+says "frozen teacher, float32 masters"
 
 # With another teacher, or none, or one where there was none, the run does not go on.
 expect 0 run 2 $train run.dir=teacher $v3 run.steps=16 student.embed_dim=96 student.depth=3 dino.hidden_dim=96 \
