@@ -40,6 +40,31 @@ FlashPlans::Plan const& find_plan(cuda::Context& context, FlashShape const& shap
   });
 }
 
+/// cuDNN before 9.16 gives wrong gradients where the tokens are no multiple of 128. A library that
+/// is loaded may be older than the headers.
+constexpr std::size_t least_cudnn = 91600;
+
+bool cudnn_is_right() {
+  static bool const right = [] {
+    auto const version = cudnnGetVersion();
+    if (version < least_cudnn) {
+      log::warning(
+          "cuDNN {} is loaded, attention needs {} or newer: an own kernel is used, which is slower",
+          version, least_cudnn);
+    }
+    return version >= least_cudnn;
+  }();
+  return right;
+}
+
+/// Workspace that the pass which writes dq directly may take: it grows with the square of the
+/// tokens, and no plan of memory counts it.
+constexpr std::int64_t direct_workspace_limit = std::int64_t{256} << 20;
+
+bool is_usable(GraphPlan const& plan, FlashPass pass) {
+  return pass != FlashPass::backward || plan.workspace_bytes() <= direct_workspace_limit;
+}
+
 /// How the images of one segment are computed.
 struct SegmentPlan {
   Segment const* segment;
@@ -53,7 +78,7 @@ std::optional<std::vector<SegmentPlan>> find_plans(cuda::Context& context,
                                                    std::int64_t head_dim,
                                                    std::span<FlashPass const> passes) {
   std::vector<SegmentPlan> plans;
-  if (!cuda::flash_takes(head_dim)) return std::nullopt;
+  if (!cuda::flash_takes(head_dim) || !cudnn_is_right()) return std::nullopt;
   for (auto const& segment : layout.segments()) {
     if (segment.images == 0) continue;
     SegmentPlan found{&segment, FlashPass::forward, nullptr};
@@ -61,7 +86,7 @@ std::optional<std::vector<SegmentPlan>> find_plans(cuda::Context& context,
       if (found.plan != nullptr) break;
       auto const& plan =
           find_plan(context, {segment.images, heads, segment.tokens(), head_dim, pass});
-      if (plan) found = {&segment, pass, &*plan};
+      if (plan && is_usable(*plan, pass)) found = {&segment, pass, &*plan};
     }
     if (found.plan == nullptr) return std::nullopt;
     plans.push_back(found);

@@ -48,6 +48,9 @@ GemmPlans::Plan choose_algorithm(cuda::Context const& context, GemmShape const& 
   set(raw, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, shape.align_b);
   set(raw, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, shape.align_d);
   set(raw, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, shape.align_d);
+  // split sums stay in float32, whatever the result's type
+  set(raw, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+      std::uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
   GemmPlan plan(shape);
   if (shape.bias) set_bias(plan, context.blas_workspace() + least_bias_alignment);
   cublasLtMatmulHeuristicResult_t best{};

@@ -40,7 +40,8 @@ __device__ RowSoftmax row_softmax(std::int64_t count, float sharpness, int lane,
     for (int i = 1; i < N; ++i) largest = v[i] > largest ? v[i] : largest;
     RowSoftmax pack{largest, 0};
 #pragma unroll
-    for (int i = 0; i < N; ++i) pack.sum += expf((v[i] - largest) * sharpness);
+    for (int i = 0; i < N; ++i)  // the largest may be -infinity
+      pack.sum += v[i] == largest ? 1.0F : expf((v[i] - largest) * sharpness);
     mine = join(mine, pack);
   }
   return cuda::block_combine(mine, join);
