@@ -36,10 +36,11 @@ std::string mutated(std::string text, std::uint64_t seed) {
 }
 
 Config example() {
-  return parse_config(
-      "", "x",
-      std::vector<std::string>{"run.steps=3", "data.shards=a\tb", "eval.knn_k=[1, 2]",
-                               "optim.lr=1e-3", "crops.pairs.ratio=[0.5, 1]"});
+  return parse_config("", "x",
+                      std::vector<std::string>{
+                          "run.steps=3", "data.shards=a\tb", "eval.knn_k=[1, 2]", "optim.lr=1e-3",
+                          "crops.pairs.ratio=[0.25, 0.75]", "crops.pairs.global_size=[224, 448]",
+                          "crops.pairs.local_size=[96, 112]"});
 }
 
 enum class Outcome { accepted, refused };
@@ -66,6 +67,7 @@ TEST(Mutations, OfAFileAreReadOrRefused) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     ++(outcome_of(mutated(text, seed), {}) == Outcome::accepted ? accepted : refused);
   }
+  EXPECT_EQ(outcome_of(text, {}), Outcome::accepted);
   EXPECT_GT(accepted, 20);  // digits that changed, files cut after a line
   EXPECT_GT(refused, 1000);
 }
