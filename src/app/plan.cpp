@@ -85,14 +85,15 @@ void print_bytes(train::PlannedMemory const& memory) {
   bytes("peak", memory.total_bytes());
 }
 
-void print_work(train::StepWork const& work) {
+void print_work(train::StepWork const& work, double shared_gathers) {
   fmt::print("a step of a rank\n");
   row("matrix products", flops_text(work.matrix_flops));
   row("parameters, received in all-gathers", bytes_text(work.group.gathered));
   row("gradients, sent in reduce-scatters", bytes_text(work.group.scattered));
   row("gradients, summed over replicas", bytes_text(work.replicas.summed));
   row("norms, centres, Sinkhorn-Knopp sums", bytes_text(work.group.summed + work.world.summed));
-  row("features for KoLeo, a shared teacher", bytes_text(work.world.gathered));
+  row("features for KoLeo", bytes_text(work.world.gathered - shared_gathers));
+  if (shared_gathers > 0) row("parameters of a shared teacher", bytes_text(shared_gathers));
   row("features for Gram of the batch", bytes_text(work.world.broadcast));
 }
 
@@ -229,7 +230,7 @@ void print_text(train::Plan const& plan, Config const& config, std::optional<Run
              plan.memory.micro_batches, plan.memory.images, config.run.precision);
   print_parameters(plan);
   print_bytes(plan.memory);
-  print_work(plan.work);
+  print_work(plan.work, plan.memory.shared_gathers);
   print_sizes(plan);
   if (run) {
     print_time(plan, *run);

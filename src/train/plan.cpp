@@ -123,6 +123,7 @@ bool fits(Config const& config, Ranks ranks, double bytes) {
 
 /// Whether some micro-batch fits; the largest of those tried is left in the configuration.
 bool shrink_micro_batch(Config& config, Ranks ranks, double bytes) {
+  if (model_shape(config).has_batch_norm()) return false;  // its batch cannot be cut
   for (auto images = plan_memory(config, ranks.own, ranks.all).images; images >= 1; images /= 2) {
     config.run.micro_batch = images;
     if (fits(config, ranks, bytes)) return true;

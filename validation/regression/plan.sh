@@ -28,7 +28,12 @@ if grep -q "do not fit" log; then fail "the remedy does not fit: $remedy"; fi
 
 # Every recipe has a plan.
 for recipe in "$inputs"/*.toml; do
-  expect 0 alone "$dino" plan "$recipe" --ranks 4 --machine "$machines/cpu_2core.toml" --images 100000
+  case $recipe in # a teacher's configuration stands in for its checkpoint
+    */dinov3_distill.toml) teacher=distill.teacher=$inputs/dinov3_vit7b16_pretrain.toml ;;
+    */dinov3_small_distill.toml) teacher=distill.teacher=$inputs/dinov3_small_pretrain.toml ;;
+    *) teacher= ;;
+  esac
+  expect 0 alone "$dino" plan "$recipe" $teacher --ranks 4 --machine "$machines/cpu_2core.toml" --images 100000
   grep -q "node-hours" log || fail "no node-hours: $recipe"
 done
 
