@@ -118,7 +118,7 @@ template <int N, class F>
 void sum_values(Cuda const& cuda, std::int64_t n, bool packs, F const& f, double weight,
                 double* out) {
   if (n <= 0) return;
-  // depends on n alone, and so do the bits of the sum
+  // depends on n alone, and so do the bits of the sum, for operands of one alignment
   auto const blocks = std::clamp<std::int64_t>(n / (block_threads * 4 * N), 1, 1024);
   auto* const partials = reinterpret_cast<double*>(partials_of(cuda));
   auto const grid = static_cast<unsigned>(blocks);

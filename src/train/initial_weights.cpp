@@ -162,20 +162,27 @@ InitialWeights load_initial_weights(TrainingStep<T>& step, std::string const& pa
 }
 
 template <class T>
+bool lacks_gram_teacher(TrainingStep<T>& step) {
+  auto const states = step.loss_state();
+  return step.gram_teacher() != nullptr &&
+         std::any_of(states.begin(), states.end(), [](LossState const& state) {
+           return state.name == "gram_teacher" && state.values.at(0) == 0;
+         });
+}
+
+template <class T>
 bool load_gram_teacher(TrainingStep<T>& step, std::string const& path) {
-  auto* const store = step.gram_teacher();
-  for (auto const& state : step.loss_state()) {
-    if (store == nullptr || state.name != "gram_teacher" || state.values.at(0) != 0) continue;
-    auto const source = open_source(step, path);
-    Filler<T>(*store, path, source.teacher, source.arrays).fill();
-    step.set_loss_state({state.name, {1, 0}});
-    return true;
-  }
-  return false;
+  if (!lacks_gram_teacher(step)) return false;
+  auto const source = open_source(step, path);
+  Filler<T>(*step.gram_teacher(), path, source.teacher, source.arrays).fill();
+  step.set_loss_state({"gram_teacher", {1, 0}});
+  return true;
 }
 
 template InitialWeights load_initial_weights(TrainingStep<float>&, std::string const&);
 template InitialWeights load_initial_weights(TrainingStep<bfloat16>&, std::string const&);
+template bool lacks_gram_teacher(TrainingStep<float>&);
+template bool lacks_gram_teacher(TrainingStep<bfloat16>&);
 template bool load_gram_teacher(TrainingStep<float>&, std::string const&);
 template bool load_gram_teacher(TrainingStep<bfloat16>&, std::string const&);
 

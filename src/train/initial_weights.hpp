@@ -25,5 +25,8 @@ InitialWeights load_initial_weights(TrainingStep<T>& step, std::string const& pa
 /// \throws Error (usage) where the backbone does not fit, (input) where the file is damaged
 template <class T>
 bool load_gram_teacher(TrainingStep<T>& step, std::string const& path);
+/// Whether the step has room for a Gram teacher of its own that got no weights so far.
+template <class T>
+bool lacks_gram_teacher(TrainingStep<T>& step);
 
 }  // namespace dino::train

@@ -196,7 +196,7 @@ void Run<T>::start_anew() {
 template <class T>
 void Run<T>::take_gram_teacher() {
   auto path = config_.gram.ckpt;
-  if (path.empty()) return;
+  if (path.empty() || !lacks_gram_teacher(*step_)) return;
   on_rank_zero(world_, [&] {
     if (std::filesystem::is_directory(path)) path = pick_gram_teacher(path);
   });

@@ -27,9 +27,12 @@ from="run.continue_from=first/latest.h5 gram.use_loss=true gram.ckpt=first check
 expect 0 run 2 $train run.dir=gram $v3 $from run.steps=8
 says "the Gram teacher is that of 'first/checkpoint_000000001.h5'"
 [ "$(newest gram)" = 8 ] || fail "the stage did not go on to step 8"
+# With that teacher in its own checkpoint it no longer needs the folder.
+mkdir emptied
+expect 0 run 2 $train run.dir=gram $v3 $from gram.ckpt=emptied run.steps=9
 # And a stage without one goes on from a stage with one.
-expect 0 run 2 $train run.dir=plain $v3 run.continue_from=gram/latest.h5 run.steps=9
-expect 0 run 2 $train run.dir=other $v3 run.continue_from=gram/latest.h5 gram.use_loss=true gram.ckpt=first/latest.h5 run.steps=9
+expect 0 run 2 $train run.dir=plain $v3 run.continue_from=gram/latest.h5 run.steps=10
+expect 0 run 2 $train run.dir=other $v3 run.continue_from=gram/latest.h5 gram.use_loss=true gram.ckpt=first/latest.h5 run.steps=10
 says "the Gram teacher is that of 'first/latest.h5'"
 
 expect 2 run 2 $train run.dir=late $v3 run.steps=6 run.continue_from=first/latest.h5

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Twenty steps are ten steps, a stop and ten steps: the same losses and the same checkpoint, bit for
+# Twenty steps are some steps, a stop and the rest: the same losses and the same checkpoint, bit for
 # bit, in each precision and sharding strategy.
 . "$(dirname "$0")/common.sh"
 
-# check NAME RANKS key=value...
+# check NAME RANKS key=value...: stopped after $stop steps, 10 unless set.
 check() {
-  local name=$1 ranks=$2
+  local name=$1 ranks=$2 stop=${stop:-10}
   shift 2
   mkdir -p "$name/whole" "$name/parts"
   (cd "$name/whole" && expect 0 run "$ranks" $train "$@") || exit 1
   cd "$name/parts" || exit 1
-  expect 75 run "$ranks" $train "$@" run.stop_after_steps=10
+  expect 75 run "$ranks" $train "$@" run.stop_after_steps="$stop"
   expect 0 run "$ranks" $train "$@"
-  says "going on from step 10 of 20"
+  says "going on from step $stop of 20"
   cd ../..
   expect_same_losses "$name"/{whole,parts}/run
   [ "$(wc -l <losses_a)" -eq 20 ] || fail "$name: not 20 losses"
@@ -32,6 +32,9 @@ train=$resnet_train check resnet_replicate 3 shard.strategy=replicate run.precis
 check dinov2 2 $v2
 check dinov2_centering 3 $v2 dino.centering=centering ibot.centering=centering run.micro_batch=2 run.precision=bf16
 check dinov3 2 $v3 $gram
+# The Gram teacher is replaced after steps 8, 12, ...: right before that, and right after.
+stop=7 check dinov3_before_update 2 $v3 $gram
+stop=8 check dinov3_after_update 2 $v3 $gram
 check dinov3_batch 3 $v3 $gram gram.img_level=false gram.tokens_used=unmasked run.micro_batch=2 run.precision=bf16
 mixed
 check dinov3_mixed 2 $v3 $mixed
