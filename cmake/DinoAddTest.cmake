@@ -26,6 +26,8 @@ function(dino_add_test name)
   else()
     add_executable(${target} ${TEST_SOURCES})
     target_link_libraries(${target} PRIVATE ${TEST_LINK} dino::test_support)
+    # compiled quickly: what is tested lies in the rooms' libraries, which keep their own optimization
+    target_compile_options(${target} PRIVATE $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<NOT:$<CONFIG:Debug>>>:-O1>)
     set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/bin)
     set(command $<TARGET_FILE:${target}>)
   endif()
