@@ -49,6 +49,9 @@ std::optional<int> choose_device(std::string const& wish, DeviceList const& list
 std::string out_of_memory_text(std::int64_t needed, std::int64_t free, std::int64_t total,
                                std::string const& device);
 
+/// PCI address of the space's device, the same in every process of a node.
+std::string bus_of(Cuda const& cuda);
+
 /// Operations on a device; one context for the life of the space and its copies.
 /// \throws Error (usage) where the device cannot be used
 Space device_space(int ordinal, std::function<void()> between);

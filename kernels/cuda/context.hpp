@@ -64,6 +64,9 @@ class Context {
   ~Context();
 
   cudaStream_t stream() const { return stream_.get(); }
+  /// Made on first use, of the highest priority: collectives are short and others wait for them.
+  cudaStream_t communication_stream();
+  int ordinal() const { return ordinal_; }
   int multiprocessors() const { return multiprocessors_; }
   std::byte* partials() const { return partials_.get(); }
   cublasLtHandle_t blas() const { return blas_.get(); }
@@ -90,7 +93,7 @@ class Context {
 
   int ordinal_;
   int multiprocessors_ = 0;
-  Stream stream_;
+  Stream stream_, communication_stream_;
   DeviceMemory partials_, blas_workspace_;
   Blas blas_;
   GemmPlans gemm_plans_;

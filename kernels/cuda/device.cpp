@@ -4,24 +4,33 @@
 #include <array>
 
 #include "kernels/cuda/check.hpp"
+#include "kernels/cuda/context.hpp"
 
 namespace dino {
 namespace {
 
+std::string bus_id(int ordinal) {
+  std::array<char, 32> bus{};
+  cuda::cuda_check(cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), ordinal));
+  return bus.data();
+}
+
 DeviceInfo device_info(int ordinal) {
   cudaDeviceProp properties{};
   cuda::cuda_check(cudaGetDeviceProperties(&properties, ordinal));
-  std::array<char, 32> bus{};
-  cuda::cuda_check(cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), ordinal));
   return {.ordinal = ordinal,
           .name = properties.name,
-          .bus = bus.data(),
+          .bus = bus_id(ordinal),
           .major = properties.major,
           .minor = properties.minor,
           .memory = static_cast<std::int64_t>(properties.totalGlobalMem)};
 }
 
 }  // namespace
+
+std::string bus_of(Cuda const& cuda) {
+  return bus_id(cuda.context->ordinal());
+}
 
 DeviceList find_devices() {
   int count = 0;
