@@ -23,27 +23,25 @@ double seconds_since(std::int64_t then) {
 
 CollectiveRecord own_record;
 std::atomic<CollectiveRecord*> record_in_use{&own_record};
+std::atomic<std::int64_t> collectives{0};
 
 }  // namespace
 
-void CollectiveRecord::change(bool inside, std::string_view const* name) noexcept {
+void CollectiveRecord::enter(std::string_view name, std::int64_t number) noexcept {
   version_.fetch_add(1, std::memory_order_acq_rel);
   since_.store(now(), std::memory_order_relaxed);
-  inside_.store(inside, std::memory_order_relaxed);
-  if (name != nullptr) {
-    number_.fetch_add(1, std::memory_order_relaxed);
-    auto const length = std::min(name->size(), longest_name);
-    for (std::size_t i = 0; i < length; ++i) name_[i].store((*name)[i], std::memory_order_relaxed);
-    name_[length].store('\0', std::memory_order_relaxed);
-  }
+  inside_.store(true, std::memory_order_relaxed);
+  number_.store(number, std::memory_order_relaxed);
+  auto const length = std::min(name.size(), longest_name);
+  for (std::size_t i = 0; i < length; ++i) name_[i].store(name[i], std::memory_order_relaxed);
+  name_[length].store('\0', std::memory_order_relaxed);
   version_.fetch_add(1, std::memory_order_release);
 }
-
-void CollectiveRecord::enter(std::string_view name) noexcept {
-  change(true, &name);
-}
 void CollectiveRecord::leave() noexcept {
-  change(false, nullptr);
+  version_.fetch_add(1, std::memory_order_acq_rel);
+  since_.store(now(), std::memory_order_relaxed);
+  inside_.store(false, std::memory_order_relaxed);
+  version_.fetch_add(1, std::memory_order_release);
 }
 void CollectiveRecord::beat() noexcept {
   beat_.store(now(), std::memory_order_relaxed);
@@ -68,6 +66,10 @@ CollectiveRecord::State CollectiveRecord::read() const {
     if (before % 2 == 0 && version_.load(std::memory_order_relaxed) == before) break;
   }
   return state;
+}
+
+std::int64_t next_collective() noexcept {
+  return ++collectives;
 }
 
 CollectiveRecord& InCollective::record() noexcept {

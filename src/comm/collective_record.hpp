@@ -14,14 +14,14 @@ namespace dino {
 class CollectiveRecord {
  public:
   struct State {
-    std::int64_t number = 0;  ///< collectives that were entered; all ranks count the same ones
+    std::int64_t number = 0;  ///< of the last collective that was waited for; 0: none
     bool inside = false;
-    std::string name;           ///< of the last collective
+    std::string name;           ///< of that collective
     double seconds = 0;         ///< since it was entered, or left where the rank is not inside
     double silent_seconds = 0;  ///< since the process last showed that it runs
   };
 
-  void enter(std::string_view name) noexcept;
+  void enter(std::string_view name, std::int64_t number) noexcept;
   void leave() noexcept;
   /// Shows that the process runs.
   void beat() noexcept;
@@ -30,7 +30,6 @@ class CollectiveRecord {
 
  private:
   static constexpr std::size_t longest_name = 95;
-  void change(bool inside, std::string_view const* name) noexcept;
 
   std::atomic<std::uint32_t> version_{0};  ///< odd while the record changes
   std::atomic<std::int64_t> number_{0}, since_{0}, beat_{0};
@@ -38,10 +37,15 @@ class CollectiveRecord {
   std::array<std::atomic<char>, longest_name + 1> name_{};
 };
 
+/// Number of a collective that begins, from 1. Ranks that call the same ones have the same numbers.
+std::int64_t next_collective() noexcept;
+
 /// Marks a collective of this rank, from construction to destruction, in the record in use.
 class InCollective {
  public:
-  explicit InCollective(std::string_view name) noexcept { record().enter(name); }
+  explicit InCollective(std::string_view name, std::int64_t number = next_collective()) noexcept {
+    record().enter(name, number);
+  }
   InCollective(InCollective const&) = delete;
   InCollective& operator=(InCollective const&) = delete;
   ~InCollective() { record().leave(); }

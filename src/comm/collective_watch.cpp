@@ -44,14 +44,15 @@ constexpr double last_seconds = 20;  ///< that an abort may take
 
 std::string describe_other(RankState const& other, PendingCollective const& waiting) {
   auto const& s = other.state;
-  constexpr double silent = 5;
+  double const silent = std::min(5.0, waiting.seconds / 2);
   std::string text = fmt::format("\n  rank {}: ", other.rank);
   if (s.silent_seconds > silent)
     text += fmt::format("its process has not moved for {:.0f} s; ", s.silent_seconds);
   if (s.inside)
     return text + fmt::format("{} in collective {}, {}, for {:.0f} s",
-                              s.name == waiting.name ? "waits, too," : "waits", s.number, s.name,
-                              s.seconds);
+                              s.number == waiting.number && s.name == waiting.name ? "waits, too,"
+                                                                                   : "waits",
+                              s.number, s.name, s.seconds);
   if (s.number == 0) return text + "in no collective so far";
   return text + fmt::format("in no collective for {:.0f} s; its last was {}, {}", s.seconds,
                             s.number, s.name);
@@ -143,10 +144,10 @@ std::optional<std::string> CollectiveWatch::look() {
   for (auto const& one : all) {
     auto const pending = one->oldest();
     if (auto const fault = one->fault())
-      return fmt::format("rank {}: {}{}", rank_, *fault,
-                         pending ? fmt::format(". Under way: collective {}, {}", pending->number,
-                                               pending->name)
-                                 : "");
+      return fmt::format(
+          "rank {}: {}{}", rank_, *fault,
+          pending ? fmt::format(". Under way: collective {}, {}", pending->number, pending->name)
+                  : "");
     if (pending && pending->seconds > limit_) return report(*pending);
   }
   return std::nullopt;

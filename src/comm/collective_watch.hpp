@@ -19,7 +19,7 @@ namespace dino {
 /// A collective that runs elsewhere than in the rank's own thread, such as on a device.
 struct PendingCollective {
   std::string name;
-  std::int64_t number = 0;  ///< since the program began
+  std::int64_t number = 0;  ///< see next_collective
   double seconds = 0;       ///< since it was entered, or queued
 };
 

@@ -92,12 +92,18 @@ MpiSession::~MpiSession() {
   if (owner_ && std::uncaught_exceptions() == 0) MPI_Finalize();
 }
 
+Request::Request(MPI_Request raw, std::string name)
+    : raw_(raw), name_(std::move(name)), number_(next_collective()) {}
+
 Request::Request(Request&& other) noexcept
-    : raw_(std::exchange(other.raw_, MPI_REQUEST_NULL)), name_(std::move(other.name_)) {}
+    : raw_(std::exchange(other.raw_, MPI_REQUEST_NULL)),
+      name_(std::move(other.name_)),
+      number_(other.number_) {}
 
 Request& Request::operator=(Request&& other) noexcept {
   std::swap(raw_, other.raw_);
   std::swap(name_, other.name_);
+  std::swap(number_, other.number_);
   return *this;
 }
 
@@ -110,7 +116,7 @@ bool Request::test() {
 
 void Request::wait() {
   if (!active()) return;
-  InCollective const inside(name_);
+  InCollective const inside(name_, number_);
   mpi_check(MPI_Wait(&raw_, MPI_STATUS_IGNORE));
 }
 
@@ -314,8 +320,8 @@ Request Communicator::all_gather(std::span<std::byte const> mine, std::span<std:
   if (imaginary_) return {};
   bool const in_place = mine.data() == all.data() + mine.size() * static_cast<std::size_t>(rank_);
   MPI_Request request = MPI_REQUEST_NULL;
-  mpi_check(MPI_Iallgather(in_place ? MPI_IN_PLACE : mine.data(), elements, MPI_BYTE,
-                           all.data(), elements, MPI_BYTE, raw_, &request));
+  mpi_check(MPI_Iallgather(in_place ? MPI_IN_PLACE : mine.data(), elements, MPI_BYTE, all.data(),
+                           elements, MPI_BYTE, raw_, &request));
   return Request(request, collective_name("all-gather", what));
 }
 
@@ -338,7 +344,8 @@ Request Communicator::all_reduce_sum(std::span<float> values, std::string_view w
   count(Traffic::of_sum(bytes_of(values), size_));
   if (imaginary_) return {};
   MPI_Request request = MPI_REQUEST_NULL;
-  mpi_check(MPI_Iallreduce(MPI_IN_PLACE, values.data(), elements, MPI_FLOAT, MPI_SUM, raw_, &request));
+  mpi_check(
+      MPI_Iallreduce(MPI_IN_PLACE, values.data(), elements, MPI_FLOAT, MPI_SUM, raw_, &request));
   return Request(request, collective_name("sum over ranks", what));
 }
 

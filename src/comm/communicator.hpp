@@ -44,7 +44,7 @@ class Request {
  public:
   Request() = default;
   /// \param name  for the watch over collectives
-  Request(MPI_Request raw, std::string name) : raw_(raw), name_(std::move(name)) {}
+  Request(MPI_Request raw, std::string name);
   Request(Request&& other) noexcept;
   Request& operator=(Request&& other) noexcept;
   ~Request() = default;  // abandoned only when the process ends
@@ -56,6 +56,7 @@ class Request {
  private:
   MPI_Request raw_ = MPI_REQUEST_NULL;
   std::string name_;
+  std::int64_t number_ = 0;
 };
 
 /// Bytes that this rank moved in the collectives of a communicator of n ranks, counted as a ring

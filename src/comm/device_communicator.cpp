@@ -63,6 +63,7 @@ struct DeviceCommunicator::State : WatchedCollectives {
   struct Pending {
     Ticket ticket;
     std::string name;
+    std::int64_t number;
     Clock::time_point since;
   };
 
@@ -122,7 +123,7 @@ DeviceCommunicator::Ticket DeviceCommunicator::State::start(char const* kind, st
   nccl_check(call(), text, communicator);
   cuda_check(cudaEventRecord(event.done, stream), "record an event");
   std::lock_guard const lock(mutex);
-  pending.push_back({ticket, std::move(text), Clock::now()});
+  pending.push_back({ticket, std::move(text), next_collective(), Clock::now()});
   if (pending.size() > events.size()) pending.pop_front();
   return ticket;
 }
@@ -134,7 +135,7 @@ std::optional<PendingCollective> DeviceCommunicator::State::oldest() {
     pending.pop_front();
   if (pending.empty()) return std::nullopt;
   auto const& front = pending.front();
-  return PendingCollective{front.name, front.ticket,
+  return PendingCollective{front.name, front.number,
                            std::chrono::duration<double>(Clock::now() - front.since).count()};
 }
 

@@ -87,6 +87,7 @@ ParameterStore<T>::ParameterStore(Space const& space, ShardGroups const& groups,
   for (auto& spec : units) units_.emplace_back(UnitLayout(std::move(spec), groups_.group.size()));
   for (auto& unit : units_) {
     unit.name = (role == Role::student ? "student " : "teacher ") + unit.layout.spec().prefix;
+    if (unit.name.back() == '.') unit.name.pop_back();
     auto const n = unit.layout.part_size();
     unit.master = allocate<float>(n, &StoreBytes::parameters);
     if (unit.layout.spec().buffers) {
