@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "base/error.hpp"
 #include "comm/collective_record.hpp"
@@ -49,8 +50,8 @@ std::string nccl_version() {
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
 
-std::string nccl_obstacle(Communicator const& world, Cuda const& cuda) {
-  return shared_device(world.all_gather_text(node_name() + ' ' + bus_of(cuda)));
+std::string nccl_obstacle(Communicator const& world, Space const& device) {
+  return shared_device(world.all_gather_text(node_name() + ' ' + bus_of(std::get<Cuda>(device))));
 }
 
 /// A collective has two events, taken in turn: the operations before it are done, and it is done.
@@ -148,9 +149,9 @@ std::optional<std::string> DeviceCommunicator::State::fault() {
                      ncclGetErrorString(code), ncclGetLastError(communicator));
 }
 
-DeviceCommunicator::DeviceCommunicator(Cuda const& cuda, Communicator const& group,
+DeviceCommunicator::DeviceCommunicator(Space const& device, Communicator const& group,
                                        std::string name)
-    : state_(std::make_shared<State>(cuda, group, std::move(name))) {
+    : state_(std::make_shared<State>(std::get<Cuda>(device), group, std::move(name))) {
   add_watched(state_);
 }
 

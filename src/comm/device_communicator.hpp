@@ -15,7 +15,7 @@ std::string nccl_version();
 
 /// Why NCCL cannot serve the ranks of `world` on their devices: two of them share one, or this
 /// build has none; empty: it can. Alike on all ranks. Collective.
-std::string nccl_obstacle(Communicator const& world, Cuda const& cuda);
+std::string nccl_obstacle(Communicator const& world, Space const& device);
 
 /// Collectives of a group of ranks on the memory of their devices, through NCCL, on a stream beside
 /// that of the operations: a collective begins when what was run before it is done, and runs beside
@@ -29,7 +29,7 @@ class DeviceCommunicator {
 
   /// Collective over the group. \param name  of the group, for reports
   /// \throws Error (bug) with NCCL's reason
-  DeviceCommunicator(Cuda const& cuda, Communicator const& group, std::string name);
+  DeviceCommunicator(Space const& device, Communicator const& group, std::string name);
   DeviceCommunicator(DeviceCommunicator const&) = delete;
   DeviceCommunicator& operator=(DeviceCommunicator const&) = delete;
   ~DeviceCommunicator();

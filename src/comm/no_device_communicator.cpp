@@ -10,11 +10,11 @@ struct DeviceCommunicator::State {};
 std::string nccl_version() {
   return {};
 }
-std::string nccl_obstacle(Communicator const&, Cuda const&) {
+std::string nccl_obstacle(Communicator const&, Space const&) {
   return "this build has no NCCL";
 }
 
-DeviceCommunicator::DeviceCommunicator(Cuda const&, Communicator const&, std::string) {
+DeviceCommunicator::DeviceCommunicator(Space const&, Communicator const&, std::string) {
   fail(ExitCode::bug, "this build has no NCCL");
 }
 DeviceCommunicator::~DeviceCommunicator() = default;

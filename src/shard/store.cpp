@@ -53,10 +53,9 @@ ShardGroups ShardGroups::make(Communicator const& world, int group_size) {
 ShardGroups ShardGroups::make(Space const& space, Communicator const& world,
                               Strategy const& strategy) {
   auto groups = make(world, strategy.group_size);
-  auto const* const cuda = std::get_if<Cuda>(&space);
-  if (cuda == nullptr || world.size() == 1 || strategy.collectives == Collectives::staged)
-    return groups;
-  auto const obstacle = nccl_obstacle(world, *cuda);
+  bool const on_device = !is_host(space) && !is_dry(space);
+  if (!on_device || world.size() == 1 || strategy.collectives == Collectives::staged) return groups;
+  auto const obstacle = nccl_obstacle(world, space);
   if (!obstacle.empty()) {
     require(strategy.collectives != Collectives::nccl, ExitCode::usage,
             "shard.collectives=nccl is impossible: {}. Give each rank a device of its own, or use "
@@ -68,7 +67,7 @@ ShardGroups ShardGroups::make(Space const& space, Communicator const& world,
     return groups;
   }
   auto const between_devices = [&](Communicator const& ranks, char const* name) {
-    return ranks.size() > 1 ? std::make_shared<DeviceCommunicator>(*cuda, ranks, name) : nullptr;
+    return ranks.size() > 1 ? std::make_shared<DeviceCommunicator>(space, ranks, name) : nullptr;
   };
   groups.device_group = between_devices(groups.group, "the group that shares a copy");
   groups.device_replicas = between_devices(groups.replicas, "the ranks with the same part");

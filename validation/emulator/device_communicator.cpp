@@ -15,11 +15,11 @@ struct DeviceCommunicator::State {
 std::string nccl_version() {
   return "emulated";
 }
-std::string nccl_obstacle(Communicator const&, Cuda const&) {
+std::string nccl_obstacle(Communicator const&, Space const&) {
   return {};
 }
 
-DeviceCommunicator::DeviceCommunicator(Cuda const&, Communicator const& group, std::string)
+DeviceCommunicator::DeviceCommunicator(Space const&, Communicator const& group, std::string)
     : state_(std::make_shared<State>(State{group.split(0)})) {}
 DeviceCommunicator::~DeviceCommunicator() = default;
 
