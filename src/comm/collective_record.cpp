@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 namespace dino {
 namespace {
@@ -56,14 +57,19 @@ CollectiveRecord::State CollectiveRecord::read() const {
              .inside = inside_.load(std::memory_order_relaxed),
              .name = {},
              .seconds = seconds_since(since_.load(std::memory_order_relaxed)),
-             .silent_seconds = seconds_since(beat_.load(std::memory_order_relaxed))};
+             .silent_seconds = seconds_since(beat_.load(std::memory_order_relaxed)),
+             .whole = false};
     for (auto const& letter : name_) {
       auto const c = letter.load(std::memory_order_relaxed);
       if (c == '\0') break;
       state.name += c;
     }
     std::atomic_thread_fence(std::memory_order_acquire);
-    if (before % 2 == 0 && version_.load(std::memory_order_relaxed) == before) break;
+    if (before % 2 == 0 && version_.load(std::memory_order_relaxed) == before) {
+      state.whole = true;
+      break;
+    }
+    std::this_thread::yield();
   }
   return state;
 }

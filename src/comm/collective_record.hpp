@@ -19,6 +19,7 @@ class CollectiveRecord {
     std::string name;           ///< of that collective
     double seconds = 0;         ///< since it was entered, or left where the rank is not inside
     double silent_seconds = 0;  ///< since the process last showed that it runs
+    bool whole = true;          ///< false: the writer stands still in the middle of a change
   };
 
   void enter(std::string_view name, std::int64_t number) noexcept;
