@@ -29,9 +29,9 @@ float* crop_pixels(CropGroup& group, std::int64_t crop, std::int64_t image, std:
 
 }  // namespace
 
-std::vector<View> draw_views(config::Crops const& crops, std::int64_t seed, std::int64_t position,
-                             Extents image) {
-  std::vector<View> views;
+std::vector<DrawnView> draw_views(config::Crops const& crops, std::int64_t seed,
+                                  std::int64_t position, Extents image) {
+  std::vector<DrawnView> views;
   for (int crop = 0; crop < 2 + crops.local_count; ++crop) {
     views.push_back(draw_view(crops, static_cast<std::uint64_t>(seed), position, crop, image));
     if (crop < 2 || !crops.localcrops_subset_of_globalcrops) continue;
@@ -42,7 +42,7 @@ std::vector<View> draw_views(config::Crops const& crops, std::int64_t seed, std:
   return views;
 }
 
-std::int32_t least_decoded_side(Extents image, std::span<View const> views,
+std::int32_t least_decoded_side(Extents image, std::span<DrawnView const> views,
                                 std::span<std::int64_t const> crop_sizes) {
   int const shorter = std::min(image.height, image.width);
   for (int const reduction : {8, 4, 2}) {
@@ -129,7 +129,7 @@ void CropMaker::make_windows(std::int64_t image, CropBatch& batch) {
     augmenter_.make_windows(views_[base], static_cast<int>(batch.global.size), windows[base]);
 }
 
-void CropMaker::make_crop(View const& view, std::int64_t crop, std::int64_t image,
+void CropMaker::make_crop(DrawnView const& view, std::int64_t crop, std::int64_t image,
                           CropBatch& batch) {
   auto const pixels = [&](CropGroup& group, std::int64_t number) {
     return crop_pixels(group, number, image, batch.images);

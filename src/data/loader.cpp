@@ -77,10 +77,12 @@ struct Loader::State {
 
   void start();
   std::unique_ptr<Slot> next_slot(CropBatch batch);
+  CropBatch empty_batch() const;
   void begin_micro_batch(std::unique_lock<std::mutex>& lock);
   void read(std::stop_token const& stop);
   void work(std::stop_token const& stop, CropMaker& maker);
   void finish_image(Slot& slot, bool replaced);
+  bool next_is_ready() const { return failure || slots.front()->unfinished == 0; }
   template <class Body>
   void guard(Body const& body);
 
@@ -142,6 +144,7 @@ std::unique_ptr<Slot> Loader::State::next_slot(CropBatch batch) {
   auto part = micro_batch_at(set.order, options.slice, options.data.batch_size, next_step, number,
                              next_part);
   auto const& size = sizes_at(sizes, options.seed, next_step);
+  batch.step = next_step;
   next_part = (next_part + 1) % options.slice.micro_batches;
   if (next_part == 0) {
     ++next_step;
@@ -160,8 +163,16 @@ std::unique_ptr<Slot> Loader::State::next_slot(CropBatch batch) {
                                      .unfinished = images});
 }
 
-void Loader::State::begin_micro_batch(std::unique_lock<std::mutex>& lock) {
+/// A batch whose crops will lie in the memory that was asked for.
+CropBatch Loader::State::empty_batch() const {
   CropBatch batch;
+  for (auto* const group : {&batch.global, &batch.local, &batch.gram})
+    group->pixels = UploadVector<float>(options.memory);
+  return batch;
+}
+
+void Loader::State::begin_micro_batch(std::unique_lock<std::mutex>& lock) {
+  CropBatch batch = empty_batch();
   if (!spare.empty()) {
     batch = std::move(spare.back());
     spare.pop_back();
@@ -232,8 +243,7 @@ std::int64_t Loader::steps_per_epoch() const {
 CropBatch Loader::next() {
   auto const begin = std::chrono::steady_clock::now();
   std::unique_lock lock(state_->mutex);
-  auto const finished = [&] { return state_->failure || state_->slots.front()->unfinished == 0; };
-  state_->slot_finished.wait(lock, finished);
+  state_->slot_finished.wait(lock, [&] { return state_->next_is_ready(); });
   if (state_->failure) std::rethrow_exception(state_->failure);
   auto const slot = std::move(state_->slots.front());
   state_->slots.pop_front();
@@ -247,6 +257,11 @@ CropBatch Loader::next() {
           slot->replaced, slot->batch.images);
   state_->begin_micro_batch(lock);
   return std::move(slot->batch);
+}
+
+bool Loader::ready() const {
+  std::lock_guard const lock(state_->mutex);
+  return state_->next_is_ready();
 }
 
 void Loader::recycle(CropBatch&& batch) {

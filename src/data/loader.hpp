@@ -8,19 +8,21 @@
 
 #include "config/config.hpp"
 #include "io/shards.hpp"
+#include "kernels/upload.hpp"
 
 namespace dino {
 
 /// Normalised crops of one size, crop-major: crop 0 of all images, then crop 1 of all images, …
 struct CropGroup {
-  std::int64_t size = 0;      ///< side, pixels
-  std::int64_t count = 0;     ///< crops per image
-  std::vector<float> pixels;  ///< [count * images, 3, size, size]
+  std::int64_t size = 0;       ///< side, pixels
+  std::int64_t count = 0;      ///< crops per image
+  UploadVector<float> pixels;  ///< [count * images, 3, size, size]
 };
 
 /// The images of one micro-batch of this rank.
 struct CropBatch {
   std::int64_t images = 0;
+  std::int64_t step = 0;                ///< that it belongs to
   std::int64_t first_position = 0;      ///< global sample position of image 0; the others follow
   std::vector<std::int64_t> positions;  ///< global sample positions step * batch_size + g, [images]
   bool mixed_in = false;                ///< of the second data set
@@ -66,6 +68,8 @@ class Loader {
     BatchSlice slice;
     std::int64_t first_step = 0;
     std::int64_t patch_size = 16;  ///< grid of local crops that are parts of global ones, pixels
+    /// Of crops, see upload_memory; null: plain memory.
+    std::shared_ptr<std::pmr::memory_resource> memory = nullptr;
   };
   /// \param mixed_in  the second data set, of which data.mix.share of the steps have their batches
   Loader(io::ShardSet shards, Options const& options,
@@ -77,6 +81,7 @@ class Loader {
   /// Blocks until it is ready. \throws Error (input) where too many images are unreadable (half of
   /// a batch)
   CropBatch next();
+  bool ready() const;  ///< whether next() would return, or throw, at once
   /// Gives buffers back for use by later batches.
   void recycle(CropBatch&& batch);
   double seconds_waited() const;        ///< total time that next() blocked

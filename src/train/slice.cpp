@@ -40,6 +40,7 @@ CropViews crop_views(HostBatch const& batch, std::int64_t depth, std::int64_t gl
   };
   CropViews views{.images = crops.images,
                   .first = crops.first_position % global_batch,
+                  .mixed_in = crops.mixed_in,
                   .global = images(crops.global),
                   .local = {},
                   .drop_path = {},

@@ -26,6 +26,7 @@ class FrozenTeacher;
 struct CropViews {
   std::int64_t images = 0;
   std::int64_t first = 0;  ///< image 0's place in the global batch
+  bool mixed_in = false;   ///< of the second data set
   ImageView global;        ///< [2 images, 3, S, S]
   ImageView local;         ///< [L images, 3, s, s], or empty
   ImageView gram = {};     ///< [2 images, 3, g, g], what the Gram teacher sees; empty: global
