@@ -153,4 +153,11 @@ void Normalization::apply_solarized(Planes const& x, float* out) const {
   look_up(x, solarized_, out);
 }
 
+std::vector<float> Normalization::values() const {
+  std::vector<float> all;
+  for (auto const* const tables : {&table_, &solarized_})
+    for (auto const& channel : *tables) all.insert(all.end(), channel.begin(), channel.end());
+  return all;
+}
+
 }  // namespace dino
