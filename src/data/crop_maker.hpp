@@ -31,7 +31,8 @@ CropBox scaled_box(CropBox const& box, Extents full, Extents reduced);
 class CropMaker {
  public:
   CropMaker(Loader::Options const& options);
-  /// Writes all crops of image `image` of the batch. \return whether a replacement was used
+  /// Writes all crops of image `image` of the batch, or its decoded picture (Options::deliver).
+  /// \return whether a replacement was used
   bool make(ImageSource& source, std::int64_t index, std::span<std::byte const> bytes,
             std::int64_t image, CropBatch& batch);
 
@@ -40,6 +41,8 @@ class CropMaker {
                    CropBatch const& batch);
   void make_crop(DrawnView const& view, std::int64_t crop, std::int64_t image, CropBatch& batch);
   void make_windows(std::int64_t image, CropBatch& batch);
+  void keep(io::Image picture, Colours const& colours, std::int64_t image, CropBatch& batch) const;
+  WindowPlace window(std::int64_t crop, std::int64_t position, CropBatch const& batch) const;
 
   Loader::Options options_;
   std::vector<DrawnView> views_;  ///< of the image

@@ -52,10 +52,22 @@ struct DecodeTask {
   std::vector<std::byte> bytes;
 };
 
-void shape(CropGroup& group, std::int64_t size, std::int64_t count, std::int64_t images) {
+void shape(CropGroup& group, std::int64_t size, std::int64_t count, std::int64_t images,
+           Deliver deliver) {
   group.size = size;
   group.count = count;
+  if (deliver == Deliver::pictures) return;
   group.pixels.resize(static_cast<std::size_t>(count * images * 3 * size * size));
+}
+
+/// Room for decoded images, as much as the batch before would have needed and a quarter more.
+void make_room(CropBatch& batch) {
+  batch.decoded.assign(static_cast<std::size_t>(batch.images), {});
+  if (auto const wanted = std::exchange(batch.pixels_wanted, 0);
+      wanted > std::ssize(batch.pixels)) {
+    batch.pixels.clear();  // nothing is copied
+    batch.pixels.resize(static_cast<std::size_t>(wanted + wanted / 4));
+  }
 }
 
 }  // namespace
@@ -154,9 +166,11 @@ std::unique_ptr<Slot> Loader::State::next_slot(CropBatch batch) {
   batch.images = images;
   batch.positions = std::move(part.positions);
   batch.first_position = batch.positions.empty() ? 0 : batch.positions.front();
-  shape(batch.global, size.global, 2, images);
-  shape(batch.local, size.local, options.crops.local_count, images);
-  shape(batch.gram, size.gram.value_or(0), size.gram ? 2 : 0, images);
+  auto const deliver = options.deliver;
+  shape(batch.global, size.global, 2, images, deliver);
+  shape(batch.local, size.local, options.crops.local_count, images, deliver);
+  shape(batch.gram, size.gram.value_or(0), size.gram ? 2 : 0, images, deliver);
+  if (deliver == Deliver::pictures) make_room(batch);
   return std::make_unique<Slot>(Slot{.source = &set.source,
                                      .batch = std::move(batch),
                                      .indices = std::move(part.indices),
@@ -168,6 +182,7 @@ CropBatch Loader::State::empty_batch() const {
   CropBatch batch;
   for (auto* const group : {&batch.global, &batch.local, &batch.gram})
     group->pixels = UploadVector<float>(options.memory);
+  batch.pixels = UploadVector<std::uint8_t>(options.memory);
   return batch;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/config.hpp"
+#include "data/views.hpp"
 #include "io/shards.hpp"
 #include "kernels/upload.hpp"
 
@@ -19,6 +20,17 @@ struct CropGroup {
   UploadVector<float> pixels;  ///< [count * images, 3, size, size]
 };
 
+/// A decoded image, and what was drawn for its crops.
+struct DecodedImage {
+  std::int32_t height = 0, width = 0;
+  /// [height, width, 3], in the batch's memory, or in `own` where that had no room.
+  std::uint8_t const* pixels = nullptr;
+  std::vector<std::uint8_t> own;
+  std::vector<DrawnView> views;      ///< of all crops; boxes are parts of this picture
+  Colours colours;                   ///< that it has before crops are cut
+  std::vector<WindowPlace> windows;  ///< of local crops in global ones; empty: they are no windows
+};
+
 /// The images of one micro-batch of this rank.
 struct CropBatch {
   std::int64_t images = 0;
@@ -28,7 +40,15 @@ struct CropBatch {
   bool mixed_in = false;                ///< of the second data set
   CropGroup global, local;              ///< local.count may be 0
   CropGroup gram;  ///< the global crops as the Gram teacher sees them; count 0: none
+  /// In place of the crops' pixels, with Deliver::pictures: [images], and memory for their pixels,
+  /// of which `pixels_wanted` bytes would have been enough.
+  std::vector<DecodedImage> decoded;
+  UploadVector<std::uint8_t> pixels;
+  std::int64_t pixels_wanted = 0;
 };
+
+/// What a loader makes of images: crops, or decoded pictures with what was drawn for their crops.
+enum class Deliver { crops, pictures };
 
 /// What this rank takes from each global batch: images [begin, end) of it, in equal micro-batches.
 struct BatchSlice {
@@ -68,7 +88,8 @@ class Loader {
     BatchSlice slice;
     std::int64_t first_step = 0;
     std::int64_t patch_size = 16;  ///< grid of local crops that are parts of global ones, pixels
-    /// Of crops, see upload_memory; null: plain memory.
+    Deliver deliver = Deliver::crops;
+    /// Of crops and pictures, see upload_memory; null: plain memory.
     std::shared_ptr<std::pmr::memory_resource> memory = nullptr;
   };
   /// \param mixed_in  the second data set, of which data.mix.share of the steps have their batches

@@ -23,6 +23,7 @@ StudentFeed::StudentFeed(Space const& space, io::ShardSet const& shards,
                .slice = slice,
                .first_step = first_step,
                .patch_size = config.student.patch_size,
+               .deliver = delivery(config, space),
                .memory = upload_memory(space)},
               mixed_in),
       ahead_(
@@ -60,7 +61,7 @@ StepBatch StudentFeed::make() {
   if (auto const maker = masks_.find(crops.global.size); maker != masks_.end())
     batch->masks = maker->second.masks(crops.step, first, crops.images);
   if (rope_.any()) batch->rope = rope_.draws(seed_, crops.step, depth_);
-  return {crop_views(*batch, depth_, batch_size_), batch};
+  return {crop_views(*batch, depth_, batch_size_), batch, crops.decoded.empty() ? nullptr : &crops};
 }
 
 }  // namespace dino::train

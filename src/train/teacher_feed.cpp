@@ -7,18 +7,6 @@
 #include "train/slice.hpp"
 
 namespace dino::train {
-namespace {
-
-/// The students' crops without local ones; these too where all crops of an image decide how it is
-/// decoded.
-config::Crops global_crops(Config const& config) {
-  auto crops = config.crops;
-  if (!config.data.dct_scaling) crops.local_count = 0;
-  return crops;
-}
-
-}  // namespace
-
 TeacherFeed::TeacherFeed(Space const& space, io::ShardSet const& shards,
                          std::optional<io::ShardSet> const& mixed_in, Config const& config,
                          SharedPasses const& passes, std::int64_t first_step)
@@ -28,11 +16,12 @@ TeacherFeed::TeacherFeed(Space const& space, io::ShardSet const& shards,
       upload_(space, teacher_uploads(config, passes)),
       loader_(shards,
               {.data = config.data,
-               .crops = global_crops(config),
+               .crops = crops_of_teacher(config),
                .seed = config.run.seed,
                .slice = rank_slice(passes.ranks, batch_size_, config.distill.micro_batch),
                .first_step = first_step,
                .patch_size = config.student.patch_size,
+               .deliver = delivery(config, space),
                .memory = upload_memory(space)},
               mixed_in),
       ahead_(
@@ -54,7 +43,7 @@ StepBatch TeacherFeed::make() {
   if (auto const maker = masks_.find(crops.global.size); maker != masks_.end())
     batch->masks =
         maker->second.masks(crops.step, crops.first_position % batch_size_, crops.images);
-  return {crop_views(*batch, 0, batch_size_), batch};
+  return {crop_views(*batch, 0, batch_size_), batch, crops.decoded.empty() ? nullptr : &crops};
 }
 
 }  // namespace dino::train

@@ -17,6 +17,10 @@
 #include "optim/adamw.hpp"
 #include "train/dino_model.hpp"
 
+namespace dino {
+struct CropBatch;
+}
+
 namespace dino::train {
 
 template <class T>
@@ -43,6 +47,7 @@ struct CropViews {
 struct StepBatch {
   CropViews views;
   std::shared_ptr<void const> keeper;
+  CropBatch const* decoded = nullptr;  ///< whose pictures are yet to become the crops of the views
 };
 
 /// Where the micro-batches of a step come from, one after the other.

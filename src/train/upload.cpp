@@ -7,35 +7,45 @@
 
 #include "config/crop_sizes.hpp"
 #include "kernels/arena.hpp"
+#include "train/slice.hpp"
 
 namespace dino::train {
 namespace {
 
 /// Of the largest crops of one micro-batch.
-std::int64_t crop_bytes(Config const& config, std::int64_t local_count, std::int64_t images) {
+std::int64_t crop_bytes(config::Crops const& crops, std::int64_t images) {
   std::int64_t most = 0;
-  for (auto const& sizes : config::crop_sizes(config.crops)) {
+  for (auto const& sizes : config::crop_sizes(crops)) {
     auto const bytes = [&](std::int64_t count, std::int64_t size) {
       return Arena::aligned(count * images * 3 * size * size *
                             static_cast<std::int64_t>(sizeof(float)));
     };
-    most = std::max(most, bytes(2, sizes.global) + bytes(local_count, sizes.local) +
+    most = std::max(most, bytes(2, sizes.global) + bytes(crops.local_count, sizes.local) +
                               (sizes.gram ? bytes(2, *sizes.gram) : 0));
   }
   return most;
+}
+
+/// \param held  buffers that a step holds at a time
+UploadNeed uploads(Config const& config, config::Crops const& crops, std::int64_t images,
+                   std::int64_t held) {
+  UploadNeed need{.bytes = crop_bytes(crops, images), .buffers = held + 1};
+  if (config.data.augment_device == "host") return need;
+  need.buffers = held;
+  need.device_crops = {
+      .crops = crops, .images = images, .decoded_bytes = config.data.decoded_mib << 20};
+  return need;
 }
 
 }  // namespace
 
 UploadNeed student_uploads(Config const& config, std::int64_t images, std::int64_t micro_batches) {
   // DINOv1 lets go of a micro-batch before it takes the next one.
-  return {.bytes = crop_bytes(config, config.crops.local_count, images),
-          .buffers = 1 + (config.method == "dinov1" ? 1 : micro_batches)};
+  return uploads(config, config.crops, images, config.method == "dinov1" ? 1 : micro_batches);
 }
 
 UploadNeed teacher_uploads(Config const& config, SharedPasses const& passes) {
-  auto const local = config.data.dct_scaling ? config.crops.local_count : 0;
-  return {.bytes = crop_bytes(config, local, passes.images), .buffers = 1 + passes.micro_batches};
+  return uploads(config, crops_of_teacher(config), passes.images, passes.micro_batches);
 }
 
 /// Its end gives the memory back: on the host to the loader, once it is copied, and on the device
@@ -43,52 +53,75 @@ UploadNeed teacher_uploads(Config const& config, SharedPasses const& passes) {
 class CropUpload::Started {
  public:
   Started(CropUpload& upload, StepBatch batch) : upload_(upload), batch_(std::move(batch)) {
-    if (upload.copies()) copy();
+    if (!upload.copies()) return;
+    if (batch_.decoded != nullptr) {
+      upload.device_crops_->start(*batch_.decoded);
+    } else {
+      take_memory();
+      copy();
+    }
   }
   Started(Started const&) = delete;
   Started& operator=(Started const&) = delete;
   ~Started() {
     if (!upload_.copies()) return;
+    if (batch_.decoded != nullptr) upload_.device_crops_->wait(*batch_.decoded);
     memory_.release();
     memory_.wait();
-    upload_.free_.push_back(std::move(memory_));
+    if (memory_.bytes() > 0) upload_.free_.push_back(std::move(memory_));
   }
   /// Operations that run from here on may use the crops.
   CropViews const& views() {
+    if (upload_.copies() && batch_.decoded != nullptr) {
+      take_memory();
+      place_views();
+      upload_.device_crops_->make(memory_.as<float>(0, total_ / float_bytes));
+    }
     memory_.acquire();
     return batch_.views;
   }
 
  private:
-  void copy() {
-    auto const bytes_of = [](ImageView const& images) {
-      return images.size() * static_cast<std::int64_t>(sizeof(float));
-    };
-    auto& views = batch_.views;
-    std::array const groups{&views.global, &views.local, &views.gram};
-    std::int64_t total = 0;
-    for (auto const* const group : groups) total += Arena::aligned(bytes_of(*group));
-    memory_ = upload_.take_buffer(total);
-    memory_.begin();
+  static constexpr auto float_bytes = static_cast<std::int64_t>(sizeof(float));
+
+  template <class Visit>
+  void for_groups(Visit const& visit) {
     std::int64_t begin = 0;
-    for (auto* const group : groups) {
-      auto const bytes = bytes_of(*group);
-      if (bytes == 0) continue;
-      memory_.copy(begin, group->data(), bytes);
-      *group = {memory_.as<float>(begin, group->size()).data(), group->extents()};
+    for (auto* const group : {&batch_.views.global, &batch_.views.local, &batch_.views.gram}) {
+      auto const bytes = group->size() * float_bytes;
+      if (bytes > 0) visit(*group, begin, bytes);
       begin += Arena::aligned(bytes);
     }
+    total_ = begin;
+  }
+  void take_memory() {
+    for_groups([](ImageView&, std::int64_t, std::int64_t) {});
+    memory_ = upload_.take_buffer(total_);
+  }
+  void place_views() {
+    for_groups([&](ImageView& group, std::int64_t begin, std::int64_t) {
+      group = {memory_.as<float>(begin, group.size()).data(), group.extents()};
+    });
+  }
+  void copy() {
+    memory_.begin();
+    for_groups([&](ImageView const& group, std::int64_t begin, std::int64_t bytes) {
+      memory_.copy(begin, group.data(), bytes);
+    });
     memory_.finish();
+    place_views();
   }
 
   CropUpload& upload_;
   StepBatch batch_;
   UploadBuffer memory_;
+  std::int64_t total_ = 0;  ///< bytes
 };
 
 CropUpload::CropUpload(Space const& space, UploadNeed const& need) : space_(space) {
   if (!copies()) return;
   for (std::int64_t i = 0; i < need.buffers; ++i) free_.emplace_back(space_, need.bytes);
+  if (need.device_crops) device_crops_.emplace(space_, *need.device_crops);
   bytes_ = need.total();
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "data/device_crops.hpp"
 #include "kernels/upload.hpp"
 #include "train/teacher_source.hpp"
 #include "train/training_step.hpp"
@@ -15,7 +16,12 @@ namespace dino::train {
 struct UploadNeed {
   std::int64_t bytes = 0;    ///< of one micro-batch, at most
   std::int64_t buffers = 0;  ///< those that a step holds at a time, and the next one
-  std::int64_t total() const { return bytes * buffers; }
+  /// What makes crops of decoded pictures there, for data.augment_device. The next micro-batch then
+  /// takes no buffer yet.
+  std::optional<DeviceCrops::Options> device_crops = {};
+  std::int64_t total() const {
+    return bytes * buffers + (device_crops ? DeviceCrops::bytes(*device_crops) : 0);
+  }
 };
 
 /// What a student's micro-batches need, and those of the frozen teacher that several students
@@ -23,8 +29,8 @@ struct UploadNeed {
 UploadNeed student_uploads(Config const& config, std::int64_t images, std::int64_t micro_batches);
 UploadNeed teacher_uploads(Config const& config, SharedPasses const& passes);
 
-/// Brings the crops of micro-batches to the memory of a space while it computes. It must outlive
-/// the batches.
+/// Brings the crops of micro-batches, or the pictures that they are made of, to the memory of a
+/// space while it computes. It must outlive the batches.
 class CropUpload {
  public:
   explicit CropUpload(Space const& space) : space_(space) {}
@@ -36,6 +42,7 @@ class CropUpload {
   /// A batch whose crops are on their way.
   class Started;
   /// Begins with the copies. The host's memory stays as it is for the life of the batch's keeper.
+  /// Of decoded pictures, it is the next one to be taken.
   std::shared_ptr<Started> start(StepBatch batch);
   /// The batch as one whose crops lie in the space: on the host the same one; else memory that is
   /// taken again when it is let go.
@@ -50,6 +57,7 @@ class CropUpload {
   UploadBuffer take_buffer(std::int64_t bytes);
   Space space_;
   std::list<UploadBuffer> free_;
+  std::optional<DeviceCrops> device_crops_;
   std::int64_t bytes_ = 0;
 };
 
