@@ -51,6 +51,10 @@ std::int64_t DeviceCrops::bytes(Options const& options) {
          value_count * static_cast<std::int64_t>(sizeof(float));
 }
 
+std::int64_t DeviceCrops::bytes() const {
+  return parts_[0].memory.bytes() + parts_[1].memory.bytes() + pictures_.bytes() + values_.bytes();
+}
+
 CropPlaces DeviceCrops::places(CropBatch const& batch) {
   constexpr auto value = static_cast<std::int64_t>(sizeof(float));
   std::int64_t end = 0;

@@ -25,8 +25,9 @@ class DeviceCrops {
   /// \throws Error (usage) where a device has too little memory
   DeviceCrops(Space const& space, Options const& options);
 
-  /// Memory of the space that it takes.
+  /// Memory of the space that one would take, and that this one took.
   static std::int64_t bytes(Options const& options);
+  std::int64_t bytes() const;
 
   /// Begins with the pictures of a batch, the one that `make` makes the crops of next. The batch
   /// stays where it is until `wait` for it has returned. \throws Error (usage) where one picture

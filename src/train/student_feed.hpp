@@ -26,6 +26,7 @@ class StudentFeed {
   std::int64_t global_size() const { return global_size_; }  ///< of the last one, pixels
   bool mixed_in() const { return mixed_in_; }  ///< whether the last one is of the second data set
   Loader const& loader() const { return loader_; }
+  CropUpload const& uploads() const { return upload_; }
 
  private:
   StepBatch make();

@@ -122,7 +122,7 @@ CropUpload::CropUpload(Space const& space, UploadNeed const& need) : space_(spac
   if (!copies()) return;
   for (std::int64_t i = 0; i < need.buffers; ++i) free_.emplace_back(space_, need.bytes);
   if (need.device_crops) device_crops_.emplace(space_, *need.device_crops);
-  bytes_ = need.total();
+  bytes_ = need.bytes * need.buffers;
 }
 
 /// The smallest free buffer that is large enough, or a new one.

@@ -49,7 +49,8 @@ class CropUpload {
   static StepBatch take(std::shared_ptr<Started> started);
   StepBatch operator()(StepBatch batch) { return take(start(std::move(batch))); }
 
-  std::int64_t bytes() const { return bytes_; }  ///< of the space's memory, taken so far
+  /// Of the space's memory, taken so far.
+  std::int64_t bytes() const { return bytes_ + (device_crops_ ? device_crops_->bytes() : 0); }
   /// Whether crops are copied at all.
   bool copies() const { return !is_host(space_) && !is_dry(space_); }
 
