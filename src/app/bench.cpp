@@ -135,6 +135,8 @@ ExitCode bench_loader(Communicator const& world, Config const& config, double se
   config.require_shards();
   auto const shards = open_shards(world, config.data.shards);
   auto const figure = measure_loader(shards, config, config.data.workers, seconds);
+  auto const decoding =
+      measure_loader(shards, config, config.data.workers, seconds, Deliver::pictures);
   return print(world, {{"bench", "loader"},
                        {"ranks", world.size()},
                        {"workers_per_rank", figure.workers},
@@ -142,6 +144,8 @@ ExitCode bench_loader(Communicator const& world, Config const& config, double se
                        {"images", figure.images},
                        {"images_per_second", world.sum(figure.images_per_second)},
                        {"images_per_second_core", figure.images_per_second_core},
+                       {"decoded_images_per_second", world.sum(decoding.images_per_second)},
+                       {"decoded_images_per_second_core", decoding.images_per_second_core},
                        {"images_skipped", figure.images_skipped}});
 }
 
@@ -149,7 +153,7 @@ void declare_loader(CLI::App& command, Action& action) {
   auto const options = std::make_shared<ConfigOptions>();
   auto const seconds = std::make_shared<double>(5.0);
   options->declare(command);
-  command.add_option("--seconds", *seconds, "duration")->capture_default_str();
+  command.add_option("--seconds", *seconds, "duration of either")->capture_default_str();
   command.callback([options, seconds, &action] {
     action = [options, seconds](Communicator const& world) {
       return bench_loader(world, options->load(world), *seconds);
@@ -191,7 +195,10 @@ void declare_checkpoint(CLI::App& command, Action& action) {
 void declare_bench(CLI::App& command, Action& action) {
   command.require_subcommand(1);
   declare_step(*command.add_subcommand("step", "a training step without data"), action);
-  declare_loader(*command.add_subcommand("loader", "read, decode, augment"), action);
+  declare_loader(
+      *command.add_subcommand(
+          "loader", "read, decode, augment; and without the last (data.augment_device=cuda)"),
+      action);
   declare_gemm(*command.add_subcommand("gemm", "matrix products of linear layers"), action);
   declare_checkpoint(*command.add_subcommand("checkpoint", "write, check and read one"), action);
 }

@@ -24,14 +24,18 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
 }  // namespace
 
 LoaderFigure measure_loader(io::ShardSet const& shards, Config const& config, std::int64_t workers,
-                            double seconds) {
-  Loader::Options options{
-      .data = config.data, .crops = config.crops, .seed = config.run.seed, .slice = {}};
+                            double seconds, Deliver deliver) {
+  Loader::Options options{.data = config.data,
+                          .crops = config.crops,
+                          .seed = config.run.seed,
+                          .slice = {},
+                          .deliver = deliver};
   options.data.workers = workers;
   options.data.batch_size = std::min({config.data.batch_size, shards.size(), std::int64_t{64}});
   options.slice = {.begin = 0, .end = options.data.batch_size, .micro_batches = 1};
   Loader loader(shards, options);
-  loader.recycle(loader.next());  // the first touch of all buffers is not counted
+  // The first touch of all buffers is not counted.
+  for (std::int64_t i = 0; i < options.data.prefetch; ++i) loader.recycle(loader.next());
 
   LoaderFigure figure{.workers = workers};
   auto const begin = std::chrono::steady_clock::now();
