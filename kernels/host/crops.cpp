@@ -3,7 +3,7 @@
 // to the same bits. Compiled with -ffp-contract=off.
 #include "kernels/crops.hpp"
 
-#include <vector>
+#include <array>
 
 namespace dino {
 namespace {
@@ -35,24 +35,19 @@ std::uint8_t weighed(std::int32_t const* entry, std::uint8_t const* first, std::
 }
 
 void resize_channel(ResizePictures const& op, PictureResize const& job, int channel) {
-  auto const rows = job.rows.in, width = job.columns.out;
-  std::vector<std::uint8_t> narrow(static_cast<std::size_t>(rows) *
-                                   static_cast<std::size_t>(width));
-  for (int y = 0; y < rows; ++y) {
+  auto const height = job.rows.out, width = job.columns.out;
+  auto* const out = op.out.data() + job.out + std::int64_t{channel} * height * width;
+  for (int y = 0; y < height; ++y) {
+    auto const* const down = op.weights.data() + job.rows.entry(y);
     for (int x = 0; x < width; ++x) {
-      auto const* const entry = op.weights.data() + job.columns.entry(x);
-      auto const* const first =
-          op.pictures.data() + job.source.at(channel, job.top + y, job.left + entry[0]);
-      narrow[static_cast<std::size_t>(y * width + x)] = weighed(entry, first, job.source.pixel);
-    }
-  }
-  auto* const out = op.out.data() + job.out + std::int64_t{channel} * job.rows.out * width;
-  for (int y = 0; y < job.rows.out; ++y) {
-    auto const* const entry = op.weights.data() + job.rows.entry(y);
-    for (int x = 0; x < width; ++x) {
+      auto const* const across = op.weights.data() + job.columns.entry(x);
+      std::int32_t sum = pixel::fixed_half;
+      for (int k = 0; k < down[1]; ++k) {
+        auto const first = job.source.at(channel, job.top + down[0] + k, job.left + across[0]);
+        sum += down[2 + k] * weighed(across, op.pictures.data() + first, job.source.pixel);
+      }
       auto const target = job.mirrored != 0 ? width - 1 - x : x;
-      out[std::int64_t{y} * width + target] =
-          weighed(entry, narrow.data() + std::int64_t{entry[0]} * width + x, width);
+      out[std::int64_t{y} * width + target] = pixel::fixed_byte(sum);
     }
   }
 }
@@ -106,14 +101,13 @@ void change_step(ChangeColours const& op, ColourChange const& job, ColourStep st
 }
 
 /// A box blur of `n` bytes that lie `step` apart, with the edges repeated.
-void box_blur(pixel::Box const& box, std::uint8_t* line, std::int64_t n, std::int64_t step,
-              std::vector<std::uint8_t>& before) {
-  before.resize(static_cast<std::size_t>(n));
-  for (std::int64_t i = 0; i < n; ++i) before[static_cast<std::size_t>(i)] = line[i * step];
-  auto const at = [&](std::int64_t i) {
-    return std::uint32_t{before[static_cast<std::size_t>(std::clamp<std::int64_t>(i, 0, n - 1))]};
+void box_blur(pixel::Box const& box, std::uint8_t* line, int n, std::int64_t step) {
+  std::array<std::uint8_t, longest_blurred> before;
+  for (int i = 0; i < n; ++i) before[static_cast<std::size_t>(i)] = line[i * step];
+  auto const at = [&](int i) {
+    return std::uint32_t{before[static_cast<std::size_t>(std::clamp(i, 0, n - 1))]};
   };
-  for (std::int64_t i = 0; i < n; ++i) {
+  for (int i = 0; i < n; ++i) {
     std::uint32_t inner = 0;
     for (int k = -box.radius; k <= box.radius; ++k) inner += at(i + k);
     line[i * step] = pixel::boxed(box, inner, at(i - box.radius - 1) + at(i + box.radius + 1));
@@ -122,30 +116,33 @@ void box_blur(pixel::Box const& box, std::uint8_t* line, std::int64_t n, std::in
 
 void box_blur_plane(PictureBoxBlur const& job, std::uint8_t* plane) {
   auto const height = job.picture.height, width = job.picture.width;
-  std::vector<std::uint8_t> scratch;
   for (int y = 0; y < height; ++y)
     for (int pass = 0; pass < 3; ++pass)
-      box_blur(job.box, plane + std::int64_t{y} * width, width, 1, scratch);
+      box_blur(job.box, plane + std::int64_t{y} * width, width, 1);
   for (int x = 0; x < width; ++x)
-    for (int pass = 0; pass < 3; ++pass) box_blur(job.box, plane + x, height, width, scratch);
+    for (int pass = 0; pass < 3; ++pass) box_blur(job.box, plane + x, height, width);
+}
+
+constexpr int gaussian_half = PictureGaussianBlur::taps / 2;
+
+/// The sum down a column.
+float column_sum(PictureGaussianBlur const& job, std::uint8_t const* plane, int y, int x) {
+  float sum = 0;
+  for (int k = -gaussian_half; k <= gaussian_half; ++k) {
+    auto const row = std::int64_t{pixel::reflected(y + k, job.picture.height)};
+    sum += job.weights[k + gaussian_half] * plane[row * job.picture.width + x];
+  }
+  return sum;
 }
 
 void gaussian_row(PictureGaussianBlur const& job, std::uint8_t const* plane, int y,
                   std::uint8_t* out) {
-  constexpr int taps = PictureGaussianBlur::taps, half = taps / 2;
-  auto const height = job.picture.height, width = job.picture.width;
-  std::vector<float> sums(static_cast<std::size_t>(width));
-  for (int x = 0; x < width; ++x) {
+  for (int x = 0; x < job.picture.width; ++x) {
     float sum = 0;
-    for (int k = 0; k < taps; ++k)
-      sum +=
-          job.weights[k] * plane[std::int64_t{pixel::reflected(y + k - half, height)} * width + x];
-    sums[static_cast<std::size_t>(x)] = sum;
-  }
-  for (int x = 0; x < width; ++x) {
-    float sum = 0;
-    for (int k = 0; k < taps; ++k)
-      sum += job.weights[k] * sums[static_cast<std::size_t>(pixel::reflected(x + k - half, width))];
+    for (int k = -gaussian_half; k <= gaussian_half; ++k) {
+      auto const column = pixel::reflected(x + k, job.picture.width);
+      sum += job.weights[k + gaussian_half] * column_sum(job, plane, y, column);
+    }
     out[x] = pixel::nearest_byte(sum);
   }
 }

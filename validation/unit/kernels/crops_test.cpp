@@ -159,6 +159,29 @@ TEST(Crops, ChangeColoursAsOnTheHost) {
   }
 }
 
+// Every fifth value of each channel, with both ends.
+TEST(Crops, ChangeHuesOfAllColoursAsOnTheHost) {
+  constexpr int values = 52;
+  Bytes cube;
+  for (int i = 0; i < values * values * values; ++i)
+    for (int const v : {i / values / values, i / values % values, i % values})
+      cube.push_back(static_cast<std::uint8_t>(5 * v));
+  for (double const turns : {-0.1, 0.0, 0.0999}) {
+    Pictures pictures;
+    ColourChange job;
+    job.picture = PictureLayout::interleaved(pictures.add(cube), values * values, values);
+    job.jittered = 1;
+    job.hue = pixel::hue_shift(turns);
+
+    run(space, ChangeColours{View<ColourChange const, 1>(&job, {1}),
+                             as<1>(pictures.bytes, {std::ssize(pictures.bytes)})});
+
+    Planes expected(RgbView{cube.data(), values, values * values});
+    hue(expected, turns);
+    EXPECT_EQ(pictures.planes(job.picture), bytes_of(expected)) << turns;
+  }
+}
+
 constexpr std::array<std::array<int, 2>, 7> blurred{
     {{1, 1}, {1, 7}, {9, 1}, {37, 53}, {100, 33}, {5, 130}, {64, 64}}};
 
