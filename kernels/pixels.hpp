@@ -7,29 +7,30 @@
 #include <cmath>
 #include <cstdint>
 
+/// Of functions that are compiled where they are called, with the options of that file.
 #ifdef __CUDACC__
-#define DINO_ANYWHERE __host__ __device__
+#define DINO_ANYWHERE __host__ __device__ __forceinline__
 #else
-#define DINO_ANYWHERE
+#define DINO_ANYWHERE [[gnu::always_inline]] inline
 #endif
 
 namespace dino::pixel {
 
 /// Grey of a colour.
-DINO_ANYWHERE inline int luma(int r, int g, int b) {
+DINO_ANYWHERE int luma(int r, int g, int b) {
   return (19595 * r + 38470 * g + 7471 * b + 32768) >> 16;
 }
 
 /// base + factor * (x - base), clipped to 8 bits and truncated. Clipping changes nothing for a
 /// factor in [0, 1], where the result lies between base and x.
-DINO_ANYWHERE inline std::uint8_t blend(float base, float x, float factor) {
+DINO_ANYWHERE std::uint8_t blend(float base, float x, float factor) {
   float const product = factor * (x - base);
   float const value = base + product;
   return static_cast<std::uint8_t>(std::clamp(static_cast<int>(value), 0, 255));
 }
 
 /// The mean grey of a picture, rounded half up.
-DINO_ANYWHERE inline int mean_gray(std::int64_t sum, std::int64_t pixels) {
+DINO_ANYWHERE int mean_gray(std::int64_t sum, std::int64_t pixels) {
   return static_cast<int>(static_cast<double>(sum) / static_cast<double>(pixels) + 0.5);
 }
 
@@ -41,7 +42,7 @@ DINO_ANYWHERE inline int mean_gray(std::int64_t sum, std::int64_t pixels) {
 struct Hsv {
   int h, s, v;
 };
-DINO_ANYWHERE inline Hsv to_hsv(int r, int g, int b) {
+DINO_ANYWHERE Hsv to_hsv(int r, int g, int b) {
   int const largest = std::max(r, std::max(g, b));
   int const smallest = std::min(r, std::min(g, b));
   int const middle = r + g + b - largest - smallest;
@@ -59,7 +60,7 @@ DINO_ANYWHERE inline Hsv to_hsv(int r, int g, int b) {
 }
 
 /// Position within [0, 1] on a ramp.
-DINO_ANYWHERE inline float ramp(float x) {
+DINO_ANYWHERE float ramp(float x) {
   return std::min(std::max(x, 0.0F), 1.0F);
 }
 
@@ -68,7 +69,7 @@ DINO_ANYWHERE inline float ramp(float x) {
 struct Rgb {
   int r, g, b;
 };
-DINO_ANYWHERE inline Rgb to_rgb(Hsv const& c) {
+DINO_ANYWHERE Rgb to_rgb(Hsv const& c) {
   float const turns6 = static_cast<float>(c.h) * 6.0F / 255.0F;
   float const s = static_cast<float>(c.s) / 255.0F;
   auto const v = static_cast<float>(c.v);
@@ -79,7 +80,7 @@ DINO_ANYWHERE inline Rgb to_rgb(Hsv const& c) {
 }
 
 /// A shift of the hue in steps of its 8 bits. \param turns  in [-0.5, 0.5]
-DINO_ANYWHERE inline int hue_shift(double turns) {
+DINO_ANYWHERE int hue_shift(double turns) {
   return static_cast<int>(turns * 255) & 255;
 }
 
@@ -91,7 +92,7 @@ struct Box {
   std::uint32_t inner = 0, edge = 0;
 };
 /// The box whose threefold application has the variance radius^2. Source: method.md 5.5.
-inline Box box_of(double radius) {
+DINO_ANYWHERE Box box_of(double radius) {
   double const variance = radius * radius / 3;
   double const l = std::floor((std::sqrt(12 * variance + 1) - 1) / 2);
   double const a =
@@ -107,28 +108,28 @@ inline Box box_of(double radius) {
 }
 /// \param inner  the sum of the inner inputs
 /// \param edge   the sum of both at the ends
-DINO_ANYWHERE inline std::uint8_t boxed(Box const& box, std::uint32_t inner, std::uint32_t edge) {
+DINO_ANYWHERE std::uint8_t boxed(Box const& box, std::uint32_t inner, std::uint32_t edge) {
   return static_cast<std::uint8_t>((box.inner * inner + box.edge * edge + (1U << 23)) >> 24);
 }
 
 /// Index of the pixel that stands at `i` when the edge is reflected without being repeated.
-DINO_ANYWHERE inline int reflected(int i, int n) {
+DINO_ANYWHERE int reflected(int i, int n) {
   return i < 0 ? -i : (i >= n ? 2 * (n - 1) - i : i);
 }
 
 /// A float as the nearest byte, halves to even.
-DINO_ANYWHERE inline std::uint8_t nearest_byte(float x) {
+DINO_ANYWHERE std::uint8_t nearest_byte(float x) {
   return static_cast<std::uint8_t>(std::clamp(std::nearbyint(x), 0.0F, 255.0F));
 }
 
 /// Keys' cubic kernel with a = -0.5 at x >= 0, support 2.
-DINO_ANYWHERE inline double bicubic_kernel(double x) {
+DINO_ANYWHERE double bicubic_kernel(double x) {
   double const near = (1.5 * x - 2.5) * x * x + 1.0;
   double const far = (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5;
   return x < 1.0 ? near : (x < 2.0 ? far : 0.0);
 }
 /// The triangle kernel at x >= 0, support 1.
-DINO_ANYWHERE inline double bilinear_kernel(double x) {
+DINO_ANYWHERE double bilinear_kernel(double x) {
   return x < 1.0 ? 1.0 - x : 0.0;
 }
 
@@ -142,7 +143,7 @@ struct Taps {
   DINO_ANYWHERE double place(int k) const { return std::abs((k + offset) * scale); }
 };
 /// \param support  of the kernel: 2 for bicubic, 1 for bilinear
-DINO_ANYWHERE inline Taps taps_of(int n_in, int n_out, int output, double support) {
+DINO_ANYWHERE Taps taps_of(int n_in, int n_out, int output, double support) {
   double const ratio = static_cast<double>(n_in) / n_out;
   double const filter_scale = ratio > 1.0 ? ratio : 1.0;
   double const reach = support * filter_scale;
@@ -153,19 +154,19 @@ DINO_ANYWHERE inline Taps taps_of(int n_in, int n_out, int output, double suppor
   return {first, last - first, first - center + 0.5, 1.0 / filter_scale};
 }
 /// Most taps of any output.
-inline std::int32_t most_taps(int n_in, int n_out, double support) {
+DINO_ANYWHERE std::int32_t most_taps(int n_in, int n_out, double support) {
   double const ratio = static_cast<double>(n_in) / n_out;
   return static_cast<std::int32_t>(std::ceil(support * (ratio > 1.0 ? ratio : 1.0))) * 2 + 1;
 }
 
 constexpr int fraction_bits = 22;  // method.md 5.6
 /// A weight in fixed point, rounded half away from zero.
-DINO_ANYWHERE inline std::int32_t fixed_weight(double weight) {
+DINO_ANYWHERE std::int32_t fixed_weight(double weight) {
   return static_cast<std::int32_t>(weight * (1 << fraction_bits) + (weight < 0 ? -0.5 : 0.5));
 }
 constexpr std::int32_t fixed_half = 1 << (fraction_bits - 1);
 /// A sum of bytes with such weights and fixed_half, as a byte.
-DINO_ANYWHERE inline std::uint8_t fixed_byte(std::int32_t sum) {
+DINO_ANYWHERE std::uint8_t fixed_byte(std::int32_t sum) {
   return static_cast<std::uint8_t>(std::clamp(sum >> fraction_bits, 0, 255));
 }
 

@@ -76,6 +76,11 @@ class Run {
   void look_at_fault(StepResult const& result);
   void record(StepSettings const& settings, StepResult const& result);
   void report(StepSettings const& settings, StepResult const& result);
+  void poll() {
+    if (step_) step_->poll();
+    if (feed_) feed_->poll();
+    if (teacher_feed_) teacher_feed_->poll();
+  }
   using Moment = typename TeacherEvaluation<T>::Moment;
   void evaluate(Moment moment);
   void save();
@@ -126,10 +131,7 @@ Run<T>::Run(Communicator const& world, Config const& config, std::optional<Commu
       students_(std::move(students)),
       config_(config),
       directory_(open_directory(world, config)),
-      space_(make_space(world, wished_device(config),
-                        [this] {
-                          if (step_) step_->poll();
-                        })),
+      space_(make_space(world, wished_device(config), [this] { poll(); })),
       shards_(open_training_shards(world, config)),
       mixed_in_(open_mixed_in_shards(world, config)),
       extent_(run_extent(config, shards_.size())),
@@ -221,10 +223,7 @@ void Run<T>::start_from_weights() {
 
 template <class T>
 void Run<T>::start_feed() {
-  feed_.emplace(
-      space_, shards_, mixed_in_, config_, slice_,
-      largest_micro_batch(world_.size(), config_.data.batch_size, config_.run.micro_batch),
-      progress_.step);
+  feed_.emplace(space_, world_, shards_, mixed_in_, config_, progress_.step);
   if (students_)
     teacher_feed_.emplace(space_, shards_, mixed_in_, config_, *teacher_->shared, progress_.step);
 }

@@ -6,21 +6,24 @@
 
 namespace dino::train {
 
-StudentFeed::StudentFeed(Space const& space, io::ShardSet const& shards,
+StudentFeed::StudentFeed(Space const& space, Communicator const& world, io::ShardSet const& shards,
                          std::optional<io::ShardSet> const& mixed_in, Config const& config,
-                         BatchSlice const& slice, std::int64_t images, std::int64_t first_step)
+                         std::int64_t first_step)
     : batch_size_(config.data.batch_size),
       seed_(config.run.seed),
       depth_(model_shape(config).backbone.depth),
       student_(config.student),
       masks_(make_masks(config)),
       rope_(rope_augmentation(config)),
-      upload_(space, student_uploads(config, images, slice.micro_batches)),
+      upload_(space,
+              student_uploads(
+                  config, largest_micro_batch(world.size(), batch_size_, config.run.micro_batch),
+                  micro_batches(world.size(), batch_size_, config.run.micro_batch))),
       loader_(shards,
               {.data = config.data,
                .crops = config.crops,
                .seed = config.run.seed,
-               .slice = slice,
+               .slice = rank_slice(world, batch_size_, config.run.micro_batch),
                .first_step = first_step,
                .patch_size = config.student.patch_size,
                .deliver = delivery(config, space),

@@ -15,14 +15,14 @@ namespace dino::train {
 /// drop-path factors, masks and rotary draws.
 class StudentFeed {
  public:
-  /// \param slice   what this rank takes of each batch
-  /// \param images  of a micro-batch of any rank, at most
-  StudentFeed(Space const& space, io::ShardSet const& shards,
+  /// \param world  the ranks that share the batches
+  StudentFeed(Space const& space, Communicator const& world, io::ShardSet const& shards,
               std::optional<io::ShardSet> const& mixed_in, Config const& config,
-              BatchSlice const& slice, std::int64_t images, std::int64_t first_step);
+              std::int64_t first_step);
 
   /// The next one. Its crops go back to the loader when the step lets go of them.
   StepBatch next();
+  void poll() { ahead_.poll(); }                             ///< see BatchesAhead
   std::int64_t global_size() const { return global_size_; }  ///< of the last one, pixels
   bool mixed_in() const { return mixed_in_; }  ///< whether the last one is of the second data set
   Loader const& loader() const { return loader_; }

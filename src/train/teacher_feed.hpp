@@ -22,6 +22,7 @@ class TeacherFeed {
 
   /// Adds the teacher's micro-batches of the next step to a step's source.
   void serve(StepBatchSource& source);
+  void poll() { ahead_.poll(); }  ///< see BatchesAhead
 
  private:
   StepBatch make();

@@ -151,10 +151,19 @@ StepBatch CropUpload::take(std::shared_ptr<Started> started) {
 
 StepBatch BatchesAhead::next() {
   if (!upload_.copies()) return make_();
+  at_work_ = true;
   auto started = ahead_ ? std::exchange(ahead_, nullptr) : upload_.start(make_());
   auto batch = CropUpload::take(std::move(started));
-  if (ready_()) ahead_ = upload_.start(make_());
+  at_work_ = false;
+  poll();
   return batch;
+}
+
+void BatchesAhead::poll() {
+  if (at_work_ || ahead_ || !upload_.copies() || !ready_()) return;
+  at_work_ = true;
+  ahead_ = upload_.start(make_());
+  at_work_ = false;
 }
 
 }  // namespace dino::train

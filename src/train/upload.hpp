@@ -71,12 +71,15 @@ class BatchesAhead {
   BatchesAhead(CropUpload& upload, std::function<StepBatch()> make, std::function<bool()> ready)
       : upload_(upload), make_(std::move(make)), ready_(std::move(ready)) {}
   StepBatch next();
+  /// Begins with the next one where that can be done at once. To be called now and then.
+  void poll();
 
  private:
   CropUpload& upload_;
   std::function<StepBatch()> make_;
   std::function<bool()> ready_;
   std::shared_ptr<CropUpload::Started> ahead_;
+  bool at_work_ = false;  ///< operations of `next` may call `poll`
 };
 
 }  // namespace dino::train

@@ -73,8 +73,7 @@ void expect_loaders_batches(Config const& config) {
                             .slice = slice,
                             .first_step = 1,
                             .patch_size = config.student.patch_size});
-  StudentFeed feed(space_under_test(), shards, {}, config, slice,
-                   largest_micro_batch(1, batch_size, micro_batch), 1);
+  StudentFeed feed(space_under_test(), Communicator::self(), shards, {}, config, 1);
   auto const masks = make_masks(config, config.crops.global_size);
   Step step{.held = config.method == "dinov1" ? 1 : parts, .batches = {}};
   for (std::int64_t i = 0; i < steps * parts; ++i) {
@@ -113,10 +112,13 @@ TEST(StudentFeed, TakesItsMemoryOnceForCropsOfAnySize) {
     config.data.augment_device = augment_device;
     auto const shards = io::ShardSet::open(test::write_shards("feed", images));
     auto const slice = rank_slice(Communicator::self(), batch_size, micro_batch);
-    StudentFeed feed(space_under_test(), shards, {}, config, slice, micro_batch, 0);
+    StudentFeed feed(space_under_test(), Communicator::self(), shards, {}, config, 0);
     Step step{.held = slice.micro_batches, .batches = {}};
 
-    for (std::int64_t i = 0; i < 12 * slice.micro_batches; ++i) step.take(feed);
+    for (std::int64_t i = 0; i < 12 * slice.micro_batches; ++i) {
+      step.take(feed);
+      feed.poll();
+    }
 
     EXPECT_EQ(feed.uploads().bytes(), plan_memory(config, 1).crops_bytes) << augment_device;
   }
