@@ -36,7 +36,7 @@ static_assert(static_cast<int>(JitterStep::contrast) == static_cast<int>(ColourS
 }  // namespace
 
 CropJobs::CropJobs(config::Crops const& crops, CropBatch const& batch, CropPlaces const& places)
-    : crops_(crops), batch_(&batch), places_(places) {}
+    : crops_(&crops), batch_(&batch), places_(places) {}
 
 PictureLayout CropJobs::take_picture(std::int64_t side) {
   auto const begin = picture_bytes;
@@ -120,7 +120,7 @@ void CropJobs::add_global(DecodedImage const& image, std::int64_t begin, std::in
   if (batch_->gram.count == 0)
     return show(distort(cut(image, begin, view, size), view), view.solarize, {}, size, out);
   auto const base = cut(image, begin, view, std::max(size, gram_size));
-  if (crops_.gram_teacher_no_distortions) {
+  if (crops_->gram_teacher_no_distortions) {
     show(resize(base, gram_size), false, {}, gram_size, gram_out);
     return show(distort(resize(base, size), view), view.solarize, {}, size, out);
   }

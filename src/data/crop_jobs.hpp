@@ -20,6 +20,7 @@ struct CropPlaces {
 class CropJobs {
  public:
   CropJobs() = default;
+  /// \param crops   is referred to, as is the batch
   /// \param places  of the crops
   CropJobs(config::Crops const& crops, CropBatch const& batch, CropPlaces const& places);
   /// Adds image `image` of the batch. \param begin  of its pixels in the memory of pictures, bytes
@@ -63,7 +64,7 @@ class CropJobs {
   void add_local(DecodedImage const& image, std::int64_t begin, std::int64_t crop,
                  std::int64_t number);
 
-  config::Crops crops_;
+  config::Crops const* crops_ = nullptr;
   CropBatch const* batch_ = nullptr;
   CropPlaces places_;
 };

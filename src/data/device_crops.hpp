@@ -24,6 +24,8 @@ class DeviceCrops {
   };
   /// \throws Error (usage) where a device has too little memory
   DeviceCrops(Space const& space, Options const& options);
+  DeviceCrops(DeviceCrops const&) = delete;
+  DeviceCrops& operator=(DeviceCrops const&) = delete;
 
   /// Memory of the space that one would take, and that this one took.
   static std::int64_t bytes(Options const& options);
