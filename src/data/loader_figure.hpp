@@ -24,4 +24,10 @@ struct LoaderFigure {
 LoaderFigure measure_loader(io::ShardSet const& shards, Config const& config, std::int64_t workers,
                             double seconds, Deliver deliver = Deliver::crops);
 
+/// Images per second whose crops a device makes of decoded pictures, uploads included
+/// (data.augment_device=cuda), over about `seconds` (at least one micro-batch of at most 64
+/// images).
+double measure_device_crops(Space const& device, io::ShardSet const& shards, Config const& config,
+                            double seconds);
+
 }  // namespace dino

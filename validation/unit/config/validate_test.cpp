@@ -29,6 +29,9 @@ struct Refusal {
 };
 
 std::vector<Refusal> const refusals{
+    {{"crops.blur=gaussian", "crops.local_size=4", "student.patch_size=4"},
+     "invalid crops.blur=\"gaussian\" (must be pillow for crops.local_size < 5). Try "
+     "crops.blur=pillow"},
     {{"data.augment_device=gpu"},
      "invalid data.augment_device=\"gpu\" (must be host or cuda). Try data.augment_device=host"},
     {{"run.device=host", "data.augment_device=cuda"},
