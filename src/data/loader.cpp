@@ -281,8 +281,9 @@ bool Loader::ready() const {
 
 void Loader::recycle(CropBatch&& batch) {
   std::lock_guard const lock(state_->mutex);
-  if (std::ssize(state_->spare) < state_->options.data.prefetch)
-    state_->spare.push_back(std::move(batch));
+  // A step may give all of its micro-batches back at once; pinned memory is slow to come and to go.
+  auto const most = state_->options.data.prefetch + state_->options.slice.micro_batches;
+  if (std::ssize(state_->spare) < most) state_->spare.push_back(std::move(batch));
 }
 
 double Loader::seconds_waited() const {
