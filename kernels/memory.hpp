@@ -15,6 +15,12 @@ MemoryBlock allocate(Host const& host, std::int64_t bytes);
 MemoryBlock allocate(Dry const& dry, std::int64_t bytes);
 MemoryBlock allocate(Cuda const& cuda, std::int64_t bytes);
 
+/// `bytes` > 0 bytes of host memory for copies that go on while the space computes: pinned for a
+/// device.
+MemoryBlock allocate_for_upload(Host const& host, std::int64_t bytes);
+MemoryBlock allocate_for_upload(Dry const& dry, std::int64_t bytes);
+MemoryBlock allocate_for_upload(Cuda const& cuda, std::int64_t bytes);
+
 /// Copies `bytes` > 0 bytes between host memory and the space's, see copy_bytes_to_space.
 void copy_in(Host const& host, void* to, void const* from, std::int64_t bytes);
 void copy_in(Dry const& dry, void* to, void const* from, std::int64_t bytes);

@@ -31,18 +31,6 @@ Stream make_stream(Priority priority = Priority::usual) {
   return Stream(raw);
 }
 
-Event make_event() {
-  cudaEvent_t raw = nullptr;
-  cuda_check(cudaEventCreateWithFlags(&raw, cudaEventDisableTiming));
-  return Event(raw);
-}
-
-PinnedMemory allocate_pinned(std::int64_t bytes) {
-  void* raw = nullptr;
-  cuda_check(cudaMallocHost(&raw, static_cast<std::size_t>(bytes)));
-  return PinnedMemory(static_cast<std::byte*>(raw));
-}
-
 Blas make_blas() {
   cublasLtHandle_t raw = nullptr;
   blas_check(cublasLtCreate(&raw));
@@ -64,6 +52,18 @@ void cudnn_check(cudnnStatus_t code, std::source_location place) {
   char detail[512] = {};
   cudnnGetLastErrorString(detail, sizeof detail);
   fail_at(place, "cuDNN", fmt::format("{}: {}", cudnnGetErrorString(code), detail).c_str());
+}
+
+Event make_event() {
+  cudaEvent_t raw = nullptr;
+  cuda_check(cudaEventCreateWithFlags(&raw, cudaEventDisableTiming));
+  return Event(raw);
+}
+
+PinnedMemory allocate_pinned(std::int64_t bytes) {
+  void* raw = nullptr;
+  cuda_check(cudaMallocHost(&raw, static_cast<std::size_t>(bytes)));
+  return PinnedMemory(static_cast<std::byte*>(raw));
 }
 
 DeviceMemory allocate_device(std::int64_t bytes) {
@@ -96,6 +96,7 @@ Context::Context(int ordinal) : ordinal_(ordinal) {
 }
 
 Context::~Context() {
+  if (copy_stream_) cudaStreamSynchronize(copy_stream_.get());
   if (communication_stream_) cudaStreamSynchronize(communication_stream_.get());
   cudaStreamSynchronize(stream_.get());
 }
@@ -103,6 +104,11 @@ Context::~Context() {
 cudaStream_t Context::communication_stream() {
   if (!communication_stream_) communication_stream_ = make_stream(Priority::highest);
   return communication_stream_.get();
+}
+
+cudaStream_t Context::copy_stream() {
+  if (!copy_stream_) copy_stream_ = make_stream();
+  return copy_stream_.get();
 }
 
 cudnnHandle_t Context::cudnn() {

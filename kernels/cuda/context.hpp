@@ -48,6 +48,8 @@ using PinnedMemory = UniqueHandle<PinnedMemoryTraits>;
 using Blas = UniqueHandle<BlasTraits>;
 using Cudnn = UniqueHandle<CudnnTraits>;
 
+Event make_event();
+PinnedMemory allocate_pinned(std::int64_t bytes);
 /// \throws Error (usage) where the device has too little memory, see out_of_memory_text
 DeviceMemory allocate_device(std::int64_t bytes);
 
@@ -66,6 +68,8 @@ class Context {
   cudaStream_t stream() const { return stream_.get(); }
   /// Made on first use, of the highest priority: collectives are short and others wait for them.
   cudaStream_t communication_stream();
+  /// Made on first use, for copies to the device while it computes.
+  cudaStream_t copy_stream();
   int ordinal() const { return ordinal_; }
   int multiprocessors() const { return multiprocessors_; }
   std::byte* partials() const { return partials_.get(); }
@@ -93,7 +97,7 @@ class Context {
 
   int ordinal_;
   int multiprocessors_ = 0;
-  Stream stream_, communication_stream_;
+  Stream stream_, communication_stream_, copy_stream_;
   DeviceMemory partials_, blas_workspace_;
   Blas blas_;
   GemmPlans gemm_plans_;

@@ -135,21 +135,31 @@ ExitCode bench_loader(Communicator const& world, Config const& config, double se
   config.require_shards();
   auto const shards = open_shards(world, config.data.shards);
   auto const figure = measure_loader(shards, config, config.data.workers, seconds);
-  return print(world, {{"bench", "loader"},
-                       {"ranks", world.size()},
-                       {"workers_per_rank", figure.workers},
-                       {"crops_per_image", 2 + config.crops.local_count},
-                       {"images", figure.images},
-                       {"images_per_second", world.sum(figure.images_per_second)},
-                       {"images_per_second_core", figure.images_per_second_core},
-                       {"images_skipped", figure.images_skipped}});
+  auto const decoding =
+      measure_loader(shards, config, config.data.workers, seconds, Deliver::pictures);
+  auto const space = train::make_space(world, train::wished_device(config));
+  Json json{{"bench", "loader"},
+            {"ranks", world.size()},
+            {"workers_per_rank", figure.workers},
+            {"crops_per_image", 2 + config.crops.local_count},
+            {"images", figure.images},
+            {"images_per_second", world.sum(figure.images_per_second)},
+            {"images_per_second_core", figure.images_per_second_core},
+            {"decoded_images_per_second", world.sum(decoding.images_per_second)},
+            {"decoded_images_per_second_core", decoding.images_per_second_core},
+            {"images_skipped", figure.images_skipped}};
+  if (!is_host(space)) {
+    auto const rate = measure_device_crops(space, shards, config, seconds);
+    json["device_crops_images_per_second"] = world.sum(rate);
+  }
+  return print(world, json);
 }
 
 void declare_loader(CLI::App& command, Action& action) {
   auto const options = std::make_shared<ConfigOptions>();
   auto const seconds = std::make_shared<double>(5.0);
   options->declare(command);
-  command.add_option("--seconds", *seconds, "duration")->capture_default_str();
+  command.add_option("--seconds", *seconds, "duration of each")->capture_default_str();
   command.callback([options, seconds, &action] {
     action = [options, seconds](Communicator const& world) {
       return bench_loader(world, options->load(world), *seconds);
@@ -191,7 +201,9 @@ void declare_checkpoint(CLI::App& command, Action& action) {
 void declare_bench(CLI::App& command, Action& action) {
   command.require_subcommand(1);
   declare_step(*command.add_subcommand("step", "a training step without data"), action);
-  declare_loader(*command.add_subcommand("loader", "read, decode, augment"), action);
+  declare_loader(*command.add_subcommand(
+                     "loader", "read, decode, augment; decode alone, and augment on the device"),
+                 action);
   declare_gemm(*command.add_subcommand("gemm", "matrix products of linear layers"), action);
   declare_checkpoint(*command.add_subcommand("checkpoint", "write, check and read one"), action);
 }

@@ -82,6 +82,7 @@ void print_bytes(train::PlannedMemory const& memory) {
                               memory.gram_teacher.working + memory.frozen_teacher.working);
   bytes("activations and scratch", memory.activation_bytes - memory.logits_bytes);
   bytes("logits over prototypes", memory.logits_bytes);
+  if (memory.crops_bytes > 0) bytes("crops on their way to the device", memory.crops_bytes);
   bytes("peak", memory.total_bytes());
 }
 
@@ -216,6 +217,7 @@ Json plan_json(train::Plan const& plan, Config const& config) {
             {"frozen_teacher", bytes_json(memory.frozen_teacher)},
             {"arena", memory.activation_bytes},
             {"logits", memory.logits_bytes},
+            {"crops", memory.crops_bytes},
             {"peak", memory.total_bytes()}}},
           {"matrix_flops", plan.work.matrix_flops},
           {"crop_sizes", sizes_json(plan)},

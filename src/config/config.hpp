@@ -98,6 +98,8 @@ struct Data {
   std::string staging;
   bool file_locking = true;
   bool dct_scaling = false;
+  std::string augment_device = "host";
+  std::int64_t decoded_mib = 128;
   DataMix mix;  ///< a section of its own
   void visit(auto&& field) {
     field("shards", shards, "folder of HDF5 image shards");
@@ -112,6 +114,10 @@ struct Data {
           "false: open shards without HDF5 file locks (for file systems that refuse them)");
     field("dct_scaling", dct_scaling,
           "true: decode large JPEGs at 1/2 size where crops stay smaller (not bit-exact)");
+    field("augment_device", augment_device,
+          "where decoded images become crops, host or cuda (the run's device); the same crops");
+    field("decoded_mib", decoded_mib,
+          "MiB of device memory, twice, for decoded images (augment_device=cuda), >= 1");
   }
 };
 

@@ -39,7 +39,16 @@ void validate_data(Data const& data) {
   at_least("data.prefetch", data.prefetch, 1, "2");
   at_least("data.block", data.block, 1, "64");
   at_least("data.window", data.window, 1, "256");
+  one_of("data.augment_device", data.augment_device, {"host", "cuda"});
+  at_least("data.decoded_mib", data.decoded_mib, 1, "128");
   below_one("data.mix.share", data.mix.share, "0.1");
+}
+
+/// Crops are made on the device that trains.
+void validate_augment_device(Config const& config) {
+  require(config.data.augment_device == "host" || config.run.device != "host", ExitCode::usage,
+          "invalid data.augment_device=\"cuda\" (run.device=host has no device). Try "
+          "data.augment_device=host, or run.device=cuda");
 }
 
 void validate_colours(Crops const& crops) {
@@ -89,6 +98,11 @@ void validate_crops(Crops const& crops, std::int64_t patch_size, std::string_vie
           toml_text(patch_size));
     whole_patches("crops.local_size", crops.local_size, patch_size, method);
   }
+  // The Gaussian's nine taps are reflected at the edges once.
+  check(crops.blur == "pillow" || crops.global_size > 4, "crops.blur", crops.blur,
+        "pillow for crops.global_size < 5", "pillow");
+  check(crops.blur == "pillow" || crops.local_count == 0 || crops.local_size > 4, "crops.blur",
+        crops.blur, "pillow for crops.local_size < 5", "pillow");
   area_range("crops.global_scale", crops.global_scale, "[0.4, 1.0]");
   area_range("crops.local_scale", crops.local_scale, "[0.05, 0.4]");
   validate_colours(crops);
@@ -205,6 +219,7 @@ void Config::validate() const {
   config::one_of("method", method, {"dinov2", "dinov1", "dinov3"});
   config::validate_run(run);
   config::validate_data(data);
+  config::validate_augment_device(*this);
   config::validate_student(student,
                            method);  // before the crops: it checks the patch size they divide by
   // Convnets take images of any size: their patches are pixels.

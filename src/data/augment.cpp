@@ -20,12 +20,12 @@ void Augmenter::set_image(RgbView image, Colours const& colours) {
   columns_.assign(source_);
 }
 
-void Augmenter::cut(View const& view, int size) {
+void Augmenter::cut(DrawnView const& view, int size) {
   resizer_.resize(columns_, view.box, {size, size}, Interpolation::bicubic, view.flip, picture_);
 }
 
 /// Colours, blur, normalisation and solarization of the picture.
-void Augmenter::distort(View const& view, float* out) {
+void Augmenter::distort(DrawnView const& view, float* out) {
   change_colours(picture_, view.jitter, view.gray);
   if (view.blur_radius && view.blur == BlurKind::gaussian) {
     blur_.torchvision(picture_, *view.blur_radius, gaussian_taps);
@@ -39,12 +39,12 @@ void Augmenter::distort(View const& view, float* out) {
   }
 }
 
-void Augmenter::make_view(View const& view, int size, float* out) {
+void Augmenter::make_view(DrawnView const& view, int size, float* out) {
   cut(view, size);
   distort(view, out);
 }
 
-void Augmenter::make_two_views(View const& view, Target first, Target second,
+void Augmenter::make_two_views(DrawnView const& view, Target first, Target second,
                                Distortions distortions) {
   int const size = std::max(first.size, second.size);
   cut(view, size);
@@ -68,7 +68,7 @@ void Augmenter::make_two_views(View const& view, Target first, Target second,
   distort(view, first.out);
 }
 
-void Augmenter::make_windows(View const& base, int size, std::span<Window const> windows) {
+void Augmenter::make_windows(DrawnView const& base, int size, std::span<Window const> windows) {
   if (windows.empty()) return;
   cut(base, size);
   base_ = picture_;

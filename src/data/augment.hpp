@@ -27,7 +27,7 @@ class Augmenter {
   void set_image(RgbView image, Colours const& colours);
   Extents extents() const { return {columns_.height(), columns_.width()}; }
   /// out [3, size, size] = the view, normalised. Source: method.md 5.1.
-  void make_view(View const& view, int size, float* out);
+  void make_view(DrawnView const& view, int size, float* out);
   /// A view at two sizes, for the student and for the Gram teacher. Both are resized from one crop
   /// of the larger size: as pictures before the colours change, or (both distorted) as normalised
   /// numbers after that. Source: method.md 5.2.
@@ -35,17 +35,17 @@ class Augmenter {
     int size = 0;
     float* out = nullptr;  ///< [3, size, size]
   };
-  void make_two_views(View const& view, Target first, Target second, Distortions distortions);
+  void make_two_views(DrawnView const& view, Target first, Target second, Distortions distortions);
   /// Local crops that are windows of a global one: each view's colours and blur change the whole
   /// crop of side `size` (box and flip are those of `base`), of which out [3, side, side] is a
   /// part. Source: method.md 5.2.
   struct Window {
-    View view;
+    DrawnView view;
     WindowPlace place;
     int side = 0;
     float* out = nullptr;
   };
-  void make_windows(View const& base, int size, std::span<Window const> windows);
+  void make_windows(DrawnView const& base, int size, std::span<Window const> windows);
   /// out [3, crop, crop] = the evaluation transform: shorter side to `shorter` (bicubic), centre
   /// crop, normalised. Source: method.md 9.1.
   void make_evaluation_view(int shorter, int crop, float* out);
@@ -53,8 +53,8 @@ class Augmenter {
   Planes const& picture() const { return picture_; }
 
  private:
-  void cut(View const& view, int size);
-  void distort(View const& view, float* out);
+  void cut(DrawnView const& view, int size);
+  void distort(DrawnView const& view, float* out);
 
   Planes source_;  ///< an image whose colours change before it is cut
   Columns columns_;

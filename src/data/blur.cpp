@@ -7,38 +7,13 @@
 #include <cstddef>
 #include <cstring>
 
+#include "kernels/pixels.hpp"
+
 namespace dino {
 namespace {
 
 using Byte = std::uint8_t;
-
-/// One box blur: 2 * radius + 1 inputs of weight `inner` and one of weight `edge` at either end, in
-/// fixed point with 24 bits. The weights sum to at most 2^24, so a sum of bytes fits 32 unsigned
-/// bits.
-struct Box {
-  int radius = 0;
-  std::uint32_t inner = 0, edge = 0;
-};
-
-/// The box whose threefold application has the variance radius^2. Source: method.md 5.5.
-Box box_of(double radius) {
-  double const variance = radius * radius / 3;
-  double const l = std::floor((std::sqrt(12 * variance + 1) - 1) / 2);
-  double const a =
-      (2 * l + 1) * (l * (l + 1) - 3 * variance) / (6 * (variance - (l + 1) * (l + 1)));
-  auto const width = static_cast<float>(l + a);
-  Box box;
-  box.radius = static_cast<int>(width);
-  float const quotient =
-      16777216.0F / (2.0F * width + 1.0F);  // in float32: its rounding decides ties
-  box.inner = static_cast<std::uint32_t>(quotient);
-  box.edge = ((1U << 24) - static_cast<std::uint32_t>(2 * box.radius + 1) * box.inner) / 2;
-  return box;
-}
-
-inline Byte rounded(std::uint32_t sum) {
-  return static_cast<Byte>((sum + (1U << 23)) >> 24);
-}
+using pixel::Box;
 
 /// out[i] = the box over in[i + k * step], |k| <= radius + 1, for a radius known when compiling.
 template <int radius>
@@ -47,7 +22,7 @@ void box_direct(Byte const* __restrict in, std::ptrdiff_t n, Box box, Byte* __re
     std::uint16_t inner = 0;  // 16 bits hold these sums, and twice as many of them fit a vector
     for (int k = -radius; k <= radius; ++k) inner = static_cast<std::uint16_t>(inner + in[i + k]);
     auto const edge = static_cast<std::uint16_t>(in[i - radius - 1] + in[i + radius + 1]);
-    out[i] = rounded(box.inner * inner + box.edge * edge);
+    out[i] = pixel::boxed(box, inner, edge);
   }
 }
 
@@ -59,7 +34,7 @@ void box_running(Byte const* in, std::ptrdiff_t n, Box box, Byte* out) {
     inner += in[i + r];
     inner -= in[i - r - 1];
     std::uint32_t const edge = std::uint32_t{in[i - r - 1]} + in[i + r + 1];
-    out[i] = rounded(box.inner * inner + box.edge * edge);
+    out[i] = pixel::boxed(box, inner, edge);
   }
 }
 
@@ -106,7 +81,7 @@ void box_column_direct(Byte const* const* rows, int width, Box box, Byte* __rest
     for (int k = 1; k <= 2 * radius + 1; ++k)
       inner = static_cast<std::uint16_t>(inner + rows[k][x]);
     auto const edge = static_cast<std::uint16_t>(rows[0][x] + rows[2 * radius + 2][x]);
-    out[x] = rounded(box.inner * inner + box.edge * edge);
+    out[x] = pixel::boxed(box, inner, edge);
   }
 }
 
@@ -136,17 +111,14 @@ void box_columns(Byte const* in, int height, int width, Box box, Byte* out) {
       sum += last[x];
       sum -= first[x];
       out[std::ptrdiff_t{y} * width + x] =
-          rounded(box.inner * sum + box.edge * (std::uint32_t{first[x]} + next[x]));
+          pixel::boxed(box, sum, std::uint32_t{first[x]} + next[x]);
     }
   }
 }
 
-/// Index of the pixel that stands at `i` when the edge is reflected without being repeated.
-int reflected(int i, int n) {
-  return i < 0 ? -i : (i >= n ? 2 * (n - 1) - i : i);
-}
+}  // namespace
 
-std::vector<float> gaussian_taps(double sigma, int taps) {
+std::vector<float> gaussian_weights(double sigma, int taps) {
   int const half = taps / 2;
   auto const s = static_cast<float>(sigma);
   std::vector<float> weights;
@@ -160,10 +132,8 @@ std::vector<float> gaussian_taps(double sigma, int taps) {
   return weights;
 }
 
-}  // namespace
-
 void Blur::pil(Planes& x, double radius) {
-  Box const box = box_of(radius);
+  Box const box = pixel::box_of(radius);
   other_bytes_.resize(static_cast<std::size_t>(x.size()));
   for (int c = 0; c < 3; ++c) {
     Byte* const plane = x.plane(c);
@@ -180,7 +150,7 @@ void Blur::torchvision(Planes& x, double sigma, int taps) {
   // Columns, then rows: the sum over all taps x taps products in another order, so that single
   // bytes may differ by 1 from a summation in a row where float32 rounding falls on the other side
   // of a half.
-  auto const weights = gaussian_taps(sigma, taps);
+  auto const weights = gaussian_weights(sigma, taps);
   int const half = taps / 2;
   int const width = x.width();
   floats_.resize(static_cast<std::size_t>(2 * width + 2 * half));
@@ -195,8 +165,8 @@ void Blur::torchvision(Planes& x, double sigma, int taps) {
       std::fill(out, out + width, 0.0F);
       for (int k = 0; k < taps; ++k) {
         float const weight = weights[static_cast<std::size_t>(k)];
-        Byte const* const row =
-            other_bytes_.data() + std::ptrdiff_t{reflected(y + k - half, x.height())} * width;
+        Byte const* const row = other_bytes_.data() +
+                                std::ptrdiff_t{pixel::reflected(y + k - half, x.height())} * width;
         for (int i = 0; i < width; ++i) sums[i] += weight * row[i];
       }
       for (int k = 1; k <= half; ++k) {
@@ -208,8 +178,7 @@ void Blur::torchvision(Planes& x, double sigma, int taps) {
         for (int i = 0; i < width; ++i) out[i] += weight * sums[i + k - half];
       }
       for (int i = 0; i < width; ++i) {
-        plane[std::ptrdiff_t{y} * width + i] =
-            static_cast<Byte>(std::clamp(std::nearbyint(out[i]), 0.0F, 255.0F));
+        plane[std::ptrdiff_t{y} * width + i] = pixel::nearest_byte(out[i]);
       }
     }
   }

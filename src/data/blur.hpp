@@ -7,6 +7,10 @@
 
 namespace dino {
 
+/// The weights of a Gaussian of `taps` (odd) taps along one axis, in float32. Source:
+/// method.md 5.5. \param sigma  pixels, > 0
+std::vector<float> gaussian_weights(double sigma, int taps);
+
 /// Blurs 8-bit pictures in place; keeps its scratch memory, so one object serves one thread.
 class Blur {
  public:

@@ -3,24 +3,14 @@
 #include "data/colour.hpp"
 
 #include <algorithm>
-#include <cmath>
+
+#include "kernels/pixels.hpp"
 
 namespace dino {
 namespace {
 
 using Byte = std::uint8_t;
-
-inline int luma(int r, int g, int b) {
-  return (19595 * r + 38470 * g + 7471 * b + 32768) >> 16;
-}
-
-/// base + factor * (x - base), clipped to 8 bits and truncated. Clipping changes nothing for a
-/// factor in [0, 1], where the result lies between base and x.
-inline Byte blend(float base, float x, float factor) {
-  float const product = factor * (x - base);
-  float const value = base + product;
-  return static_cast<Byte>(std::clamp(static_cast<int>(value), 0, 255));
-}
+using pixel::blend, pixel::luma;
 
 void blend_with(Planes& x, float base, float factor) {
   Byte* __restrict values = x.values().data();
@@ -40,52 +30,7 @@ int mean_gray(Planes const& x) {
     for (std::ptrdiff_t i = begin; i < end; ++i) part += luma(r[i], g[i], b[i]);
     sum += part;
   }
-  return static_cast<int>(static_cast<double>(sum) / static_cast<double>(x.size()) + 0.5);
-}
-
-/// Hue, saturation and value of a pixel: V the largest channel, S = trunc(255 * range / largest), H
-/// = trunc(255 * angle). Which quotients and sums are float32 and which double decides bytes. Of
-/// the two quotients (largest - channel) / range whose difference is the angle, the smallest
-/// channel's is 1, so one division serves; grey pixels get S = 0, which makes their H irrelevant.
-/// Source: method.md 5.4.
-struct Hsv {
-  int h, s, v;
-};
-inline Hsv to_hsv(int r, int g, int b) {
-  int const largest = std::max(r, std::max(g, b));
-  int const smallest = std::min(r, std::min(g, b));
-  int const middle = r + g + b - largest - smallest;
-  int const range = largest - smallest;
-  int const sector = r == largest ? 0 : (g == largest ? 2 : 4);
-  int const follower = r == largest ? b : (g == largest ? r : g);
-  double const sign = follower == smallest ? 1.0 : -1.0;
-  float const quotient =
-      static_cast<float>(largest - middle) / static_cast<float>(std::max(range, 1));
-  auto const angle = static_cast<float>(sector + sign * (1.0 - static_cast<double>(quotient)));
-  double const turns = static_cast<double>(angle) / 6.0;
-  auto const fraction = static_cast<float>((turns + 1.0) - (turns >= 0.0 ? 1.0 : 0.0));
-  float const share = static_cast<float>(range) / static_cast<float>(std::max(largest, 1));
-  return {static_cast<int>(255.0F * fraction), static_cast<int>(255.0F * share), largest};
-}
-
-/// Position within [0, 1] on a ramp.
-inline float ramp(float x) {
-  return std::min(std::max(x, 0.0F), 1.0F);
-}
-
-struct Rgb {
-  int r, g, b;
-};
-/// The inverse: a channel is V (1 - S w), where w follows the hue along ramps between 0 and 1. All
-/// 2^24 inputs give the bytes of the formula by sectors in double precision.
-inline Rgb to_rgb(Hsv const& c) {
-  float const turns6 = static_cast<float>(c.h) * 6.0F / 255.0F;
-  float const s = static_cast<float>(c.s) / 255.0F;
-  auto const v = static_cast<float>(c.v);
-  auto const channel = [&](float w) { return static_cast<int>(v * (1.0F - s * w) + 0.5F); };
-  return {channel(ramp(2.0F - std::abs(turns6 - 3.0F))),
-          channel(ramp(std::abs(turns6 - 2.0F) - 1.0F)),
-          channel(ramp(std::abs(turns6 - 4.0F) - 1.0F))};
+  return pixel::mean_gray(sum, x.size());
 }
 
 std::array<float, 256> normalized_values(double mean, double std) {
@@ -134,12 +79,12 @@ void hue(Planes& x, double factor) {
   Byte* __restrict r = x.plane(0);
   Byte* __restrict g = x.plane(1);
   Byte* __restrict b = x.plane(2);
-  int const shift = static_cast<int>(factor * 255) & 255;
+  int const shift = pixel::hue_shift(factor);
   auto const n = x.size();
   for (std::ptrdiff_t i = 0; i < n; ++i) {
-    Hsv hsv = to_hsv(r[i], g[i], b[i]);
+    auto hsv = pixel::to_hsv(r[i], g[i], b[i]);
     hsv.h = (hsv.h + shift) & 255;
-    Rgb const rgb = to_rgb(hsv);
+    auto const rgb = pixel::to_rgb(hsv);
     r[i] = static_cast<Byte>(rgb.r);
     g[i] = static_cast<Byte>(rgb.g);
     b[i] = static_cast<Byte>(rgb.b);
@@ -206,6 +151,13 @@ void Normalization::apply(Planes const& x, float* out) const {
 
 void Normalization::apply_solarized(Planes const& x, float* out) const {
   look_up(x, solarized_, out);
+}
+
+std::vector<float> Normalization::values() const {
+  std::vector<float> all;
+  for (auto const* const tables : {&table_, &solarized_})
+    for (auto const& channel : *tables) all.insert(all.end(), channel.begin(), channel.end());
+  return all;
 }
 
 }  // namespace dino

@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "data/planes.hpp"
 
@@ -37,6 +38,8 @@ class Normalization {
   void apply(Planes const& x, float* out) const;
   /// The same of the solarised picture (threshold 128): one step less over the pixels.
   void apply_solarized(Planes const& x, float* out) const;
+  /// [2, 3, 256]: the value of each byte of each channel, and of the solarised one.
+  std::vector<float> values() const;
 
  private:
   std::array<std::array<float, 256>, 3> table_{}, solarized_{};

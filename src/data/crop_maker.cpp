@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <utility>
 
 namespace dino {
 namespace {
@@ -29,9 +31,9 @@ float* crop_pixels(CropGroup& group, std::int64_t crop, std::int64_t image, std:
 
 }  // namespace
 
-std::vector<View> draw_views(config::Crops const& crops, std::int64_t seed, std::int64_t position,
-                             Extents image) {
-  std::vector<View> views;
+std::vector<DrawnView> draw_views(config::Crops const& crops, std::int64_t seed,
+                                  std::int64_t position, Extents image) {
+  std::vector<DrawnView> views;
   for (int crop = 0; crop < 2 + crops.local_count; ++crop) {
     views.push_back(draw_view(crops, static_cast<std::uint64_t>(seed), position, crop, image));
     if (crop < 2 || !crops.localcrops_subset_of_globalcrops) continue;
@@ -42,7 +44,7 @@ std::vector<View> draw_views(config::Crops const& crops, std::int64_t seed, std:
   return views;
 }
 
-std::int32_t least_decoded_side(Extents image, std::span<View const> views,
+std::int32_t least_decoded_side(Extents image, std::span<DrawnView const> views,
                                 std::span<std::int64_t const> crop_sizes) {
   int const shorter = std::min(image.height, image.width);
   for (int const reduction : {8, 4, 2}) {
@@ -95,21 +97,52 @@ bool CropMaker::make(ImageSource& source, std::int64_t index, std::span<std::byt
                      std::int64_t image, CropBatch& batch) {
   auto const& crops = options_.crops;
   std::int64_t const position = batch.positions[static_cast<std::size_t>(image)];
-  auto const [picture, replaced] = source.decode(
-      index, bytes,
-      [&](std::span<std::byte const> encoded) { return decode(encoded, position, batch); });
+  auto [picture, replaced] = source.decode(index, bytes, [&](std::span<std::byte const> encoded) {
+    return decode(encoded, position, batch);
+  });
   auto const colours =
       crops.share_color_jitter
           ? draw_shared_colours(crops, static_cast<std::uint64_t>(options_.seed), position)
           : Colours{};
+  for (auto& view : views_) view.box = scaled_box(view.box, full_, {picture.height, picture.width});
+  if (options_.deliver == Deliver::pictures) {
+    keep(std::move(picture), colours, image, batch);
+    return replaced;
+  }
   augmenter_.set_image({picture.pixels.data(), picture.width, picture.height}, colours);
-  for (auto& view : views_) view.box = scaled_box(view.box, full_, augmenter_.extents());
   bool const windows = crops.localcrops_subset_of_globalcrops;
   auto const apart = windows ? std::int64_t{2} : std::ssize(views_);
   for (std::int64_t crop = 0; crop < apart; ++crop)
     make_crop(views_[static_cast<std::size_t>(crop)], crop, image, batch);
   if (windows) make_windows(image, batch);
   return replaced;
+}
+
+/// Leaves the picture in the batch, whose memory all workers share.
+void CropMaker::keep(io::Image picture, Colours const& colours, std::int64_t image,
+                     CropBatch& batch) const {
+  auto& kept = batch.decoded[static_cast<std::size_t>(image)];
+  kept = {.height = picture.height, .width = picture.width, .views = views_, .colours = colours};
+  auto const size = std::ssize(picture.pixels);
+  auto const begin = std::atomic_ref(batch.pixels_wanted).fetch_add(size);
+  if (begin + size <= std::ssize(batch.pixels)) {
+    kept.pixels = batch.pixels.data() + begin;
+    std::copy(picture.pixels.begin(), picture.pixels.end(), batch.pixels.begin() + begin);
+  } else {
+    kept.own = std::move(picture.pixels);
+    kept.pixels = kept.own.data();
+  }
+  if (!options_.crops.localcrops_subset_of_globalcrops) return;
+  auto const position = batch.positions[static_cast<std::size_t>(image)];
+  for (std::int64_t crop = 2; crop < std::ssize(views_); ++crop)
+    kept.windows.push_back(window(crop, position, batch));
+}
+
+/// Where local crop `crop` lies in a global one.
+WindowPlace CropMaker::window(std::int64_t crop, std::int64_t position,
+                              CropBatch const& batch) const {
+  return draw_window(static_cast<std::uint64_t>(options_.seed), position, static_cast<int>(crop),
+                     batch.global.size, batch.local.size, options_.patch_size);
 }
 
 /// All local crops, as parts of the global ones.
@@ -119,9 +152,7 @@ void CropMaker::make_windows(std::int64_t image, CropBatch& batch) {
   for (std::int64_t crop = 2; crop < std::ssize(views_); ++crop) {
     windows[static_cast<std::size_t>(global_of(crop, batch.local.count))].push_back(
         {.view = views_[static_cast<std::size_t>(crop)],
-         .place = draw_window(static_cast<std::uint64_t>(options_.seed), position,
-                              static_cast<int>(crop), batch.global.size, batch.local.size,
-                              options_.patch_size),
+         .place = window(crop, position, batch),
          .side = static_cast<int>(batch.local.size),
          .out = crop_pixels(batch.local, crop - 2, image, batch.images)});
   }
@@ -129,7 +160,7 @@ void CropMaker::make_windows(std::int64_t image, CropBatch& batch) {
     augmenter_.make_windows(views_[base], static_cast<int>(batch.global.size), windows[base]);
 }
 
-void CropMaker::make_crop(View const& view, std::int64_t crop, std::int64_t image,
+void CropMaker::make_crop(DrawnView const& view, std::int64_t crop, std::int64_t image,
                           CropBatch& batch) {
   auto const pixels = [&](CropGroup& group, std::int64_t number) {
     return crop_pixels(group, number, image, batch.images);

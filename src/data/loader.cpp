@@ -52,10 +52,22 @@ struct DecodeTask {
   std::vector<std::byte> bytes;
 };
 
-void shape(CropGroup& group, std::int64_t size, std::int64_t count, std::int64_t images) {
+void shape(CropGroup& group, std::int64_t size, std::int64_t count, std::int64_t images,
+           Deliver deliver) {
   group.size = size;
   group.count = count;
+  if (deliver == Deliver::pictures) return;
   group.pixels.resize(static_cast<std::size_t>(count * images * 3 * size * size));
+}
+
+/// Room for decoded images, as much as the batch before would have needed and a quarter more.
+void make_room(CropBatch& batch) {
+  batch.decoded.assign(static_cast<std::size_t>(batch.images), {});
+  if (auto const wanted = std::exchange(batch.pixels_wanted, 0);
+      wanted > std::ssize(batch.pixels)) {
+    batch.pixels.clear();  // nothing is copied
+    batch.pixels.resize(static_cast<std::size_t>(wanted + wanted / 4));
+  }
 }
 
 }  // namespace
@@ -77,10 +89,12 @@ struct Loader::State {
 
   void start();
   std::unique_ptr<Slot> next_slot(CropBatch batch);
+  CropBatch empty_batch() const;
   void begin_micro_batch(std::unique_lock<std::mutex>& lock);
   void read(std::stop_token const& stop);
   void work(std::stop_token const& stop, CropMaker& maker);
   void finish_image(Slot& slot, bool replaced);
+  bool next_is_ready() const { return failure || slots.front()->unfinished == 0; }
   template <class Body>
   void guard(Body const& body);
 
@@ -142,6 +156,7 @@ std::unique_ptr<Slot> Loader::State::next_slot(CropBatch batch) {
   auto part = micro_batch_at(set.order, options.slice, options.data.batch_size, next_step, number,
                              next_part);
   auto const& size = sizes_at(sizes, options.seed, next_step);
+  batch.step = next_step;
   next_part = (next_part + 1) % options.slice.micro_batches;
   if (next_part == 0) {
     ++next_step;
@@ -151,17 +166,28 @@ std::unique_ptr<Slot> Loader::State::next_slot(CropBatch batch) {
   batch.images = images;
   batch.positions = std::move(part.positions);
   batch.first_position = batch.positions.empty() ? 0 : batch.positions.front();
-  shape(batch.global, size.global, 2, images);
-  shape(batch.local, size.local, options.crops.local_count, images);
-  shape(batch.gram, size.gram.value_or(0), size.gram ? 2 : 0, images);
+  auto const deliver = options.deliver;
+  shape(batch.global, size.global, 2, images, deliver);
+  shape(batch.local, size.local, options.crops.local_count, images, deliver);
+  shape(batch.gram, size.gram.value_or(0), size.gram ? 2 : 0, images, deliver);
+  if (deliver == Deliver::pictures) make_room(batch);
   return std::make_unique<Slot>(Slot{.source = &set.source,
                                      .batch = std::move(batch),
                                      .indices = std::move(part.indices),
                                      .unfinished = images});
 }
 
-void Loader::State::begin_micro_batch(std::unique_lock<std::mutex>& lock) {
+/// A batch whose crops will lie in the memory that was asked for.
+CropBatch Loader::State::empty_batch() const {
   CropBatch batch;
+  for (auto* const group : {&batch.global, &batch.local, &batch.gram})
+    group->pixels = UploadVector<float>(options.memory);
+  batch.pixels = UploadVector<std::uint8_t>(options.memory);
+  return batch;
+}
+
+void Loader::State::begin_micro_batch(std::unique_lock<std::mutex>& lock) {
+  CropBatch batch = empty_batch();
   if (!spare.empty()) {
     batch = std::move(spare.back());
     spare.pop_back();
@@ -232,8 +258,7 @@ std::int64_t Loader::steps_per_epoch() const {
 CropBatch Loader::next() {
   auto const begin = std::chrono::steady_clock::now();
   std::unique_lock lock(state_->mutex);
-  auto const finished = [&] { return state_->failure || state_->slots.front()->unfinished == 0; };
-  state_->slot_finished.wait(lock, finished);
+  state_->slot_finished.wait(lock, [&] { return state_->next_is_ready(); });
   if (state_->failure) std::rethrow_exception(state_->failure);
   auto const slot = std::move(state_->slots.front());
   state_->slots.pop_front();
@@ -249,10 +274,16 @@ CropBatch Loader::next() {
   return std::move(slot->batch);
 }
 
+bool Loader::ready() const {
+  std::lock_guard const lock(state_->mutex);
+  return state_->next_is_ready();
+}
+
 void Loader::recycle(CropBatch&& batch) {
   std::lock_guard const lock(state_->mutex);
-  if (std::ssize(state_->spare) < state_->options.data.prefetch)
-    state_->spare.push_back(std::move(batch));
+  // A step may give all of its micro-batches back at once; pinned memory is slow to come and to go.
+  auto const most = state_->options.data.prefetch + state_->options.slice.micro_batches;
+  if (std::ssize(state_->spare) < most) state_->spare.push_back(std::move(batch));
 }
 
 double Loader::seconds_waited() const {

@@ -7,26 +7,48 @@
 #include <vector>
 
 #include "config/config.hpp"
+#include "data/views.hpp"
 #include "io/shards.hpp"
+#include "kernels/upload.hpp"
 
 namespace dino {
 
 /// Normalised crops of one size, crop-major: crop 0 of all images, then crop 1 of all images, …
 struct CropGroup {
-  std::int64_t size = 0;      ///< side, pixels
-  std::int64_t count = 0;     ///< crops per image
-  std::vector<float> pixels;  ///< [count * images, 3, size, size]
+  std::int64_t size = 0;       ///< side, pixels
+  std::int64_t count = 0;      ///< crops per image
+  UploadVector<float> pixels;  ///< [count * images, 3, size, size]
+};
+
+/// A decoded image, and what was drawn for its crops.
+struct DecodedImage {
+  std::int32_t height = 0, width = 0;
+  /// [height, width, 3], in the batch's memory, or in `own` where that had no room.
+  std::uint8_t const* pixels = nullptr;
+  std::vector<std::uint8_t> own;
+  std::vector<DrawnView> views;      ///< of all crops; boxes are parts of this picture
+  Colours colours;                   ///< that it has before crops are cut
+  std::vector<WindowPlace> windows;  ///< of local crops in global ones; empty: they are no windows
 };
 
 /// The images of one micro-batch of this rank.
 struct CropBatch {
   std::int64_t images = 0;
+  std::int64_t step = 0;                ///< that it belongs to
   std::int64_t first_position = 0;      ///< global sample position of image 0; the others follow
   std::vector<std::int64_t> positions;  ///< global sample positions step * batch_size + g, [images]
   bool mixed_in = false;                ///< of the second data set
   CropGroup global, local;              ///< local.count may be 0
   CropGroup gram;  ///< the global crops as the Gram teacher sees them; count 0: none
+  /// In place of the crops' pixels, with Deliver::pictures: [images], and memory for their pixels,
+  /// of which `pixels_wanted` bytes would have been enough.
+  std::vector<DecodedImage> decoded;
+  UploadVector<std::uint8_t> pixels;
+  std::int64_t pixels_wanted = 0;
 };
+
+/// What a loader makes of images: crops, or decoded pictures with what was drawn for their crops.
+enum class Deliver { crops, pictures };
 
 /// What this rank takes from each global batch: images [begin, end) of it, in equal micro-batches.
 struct BatchSlice {
@@ -66,6 +88,9 @@ class Loader {
     BatchSlice slice;
     std::int64_t first_step = 0;
     std::int64_t patch_size = 16;  ///< grid of local crops that are parts of global ones, pixels
+    Deliver deliver = Deliver::crops;
+    /// Of crops and pictures, see upload_memory; null: plain memory.
+    std::shared_ptr<std::pmr::memory_resource> memory = nullptr;
   };
   /// \param mixed_in  the second data set, of which data.mix.share of the steps have their batches
   Loader(io::ShardSet shards, Options const& options,
@@ -77,6 +102,7 @@ class Loader {
   /// Blocks until it is ready. \throws Error (input) where too many images are unreadable (half of
   /// a batch)
   CropBatch next();
+  bool ready() const;  ///< whether next() would return, or throw, at once
   /// Gives buffers back for use by later batches.
   void recycle(CropBatch&& batch);
   double seconds_waited() const;        ///< total time that next() blocked

@@ -8,32 +8,17 @@
 
 #include "base/error.hpp"
 #include "data/lanes.hpp"
+#include "kernels/pixels.hpp"
 
 namespace dino {
 namespace {
 
-constexpr int fraction_bits = 22;  // method.md 5.6
+using pixel::fixed_byte, pixel::fixed_half;
 
-/// Keys' cubic kernel with a = -0.5 at x >= 0, support 2.
-inline double bicubic_kernel(double x) {
-  double const near = (1.5 * x - 2.5) * x * x + 1.0;
-  double const far = (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5;
-  return x < 1.0 ? near : (x < 2.0 ? far : 0.0);
-}
-
-/// The triangle kernel at x >= 0, support 1.
-inline double bilinear_kernel(double x) {
-  return x < 1.0 ? 1.0 - x : 0.0;
-}
-
-/// Unnormalised weights of `count` inputs, the first of which lies `offset` away from the centre.
+/// Unnormalised weights.
 template <class Kernel>
-inline void sample_kernel(Kernel kernel, double offset, double scale, int count, double* weights) {
-  for (int k = 0; k < count; ++k) weights[k] = kernel(std::abs((k + offset) * scale));
-}
-
-inline std::uint8_t rounded(std::int32_t sum) {
-  return static_cast<std::uint8_t>(std::clamp(sum >> fraction_bits, 0, 255));
+inline void sample_kernel(Kernel kernel, pixel::Taps const& taps, double* weights) {
+  for (int k = 0; k < taps.count; ++k) weights[k] = kernel(taps.place(k));
 }
 
 /// out[x] = the sum over k of weights[k] * rows[k * stride + x] in fixed point, rounded and clipped
@@ -44,9 +29,9 @@ void weigh(std::uint8_t const* __restrict rows, std::ptrdiff_t stride, std::int3
            std::uint8_t* __restrict out, std::ptrdiff_t n, std::index_sequence<k...>) {
   std::int32_t const w[] = {weights[k]...};
   for (std::ptrdiff_t x = 0; x < n; ++x) {
-    std::int32_t sum = 1 << (fraction_bits - 1);
+    std::int32_t sum = fixed_half;
     ((sum += w[k] * rows[static_cast<std::ptrdiff_t>(k) * stride + x]), ...);
-    out[x] = rounded(sum);
+    out[x] = fixed_byte(sum);
   }
 }
 
@@ -58,13 +43,13 @@ void weigh_many(std::uint8_t const* __restrict rows, std::ptrdiff_t stride,
   std::int32_t sums[chunk];
   for (std::ptrdiff_t begin = 0; begin < n; begin += chunk) {
     std::ptrdiff_t const size = std::min(chunk, n - begin);
-    std::fill_n(sums, size, 1 << (fraction_bits - 1));
+    std::fill_n(sums, size, fixed_half);
     for (int k = 0; k < count; ++k) {
       std::uint8_t const* const row = rows + k * stride + begin;
       std::int32_t const weight = weights[k];
       for (std::ptrdiff_t x = 0; x < size; ++x) sums[x] += weight * row[x];
     }
-    for (std::ptrdiff_t x = 0; x < size; ++x) out[begin + x] = rounded(sums[x]);
+    for (std::ptrdiff_t x = 0; x < size; ++x) out[begin + x] = fixed_byte(sums[x]);
   }
 }
 
@@ -132,37 +117,31 @@ std::ptrdiff_t row_stride(int n) {
 
 void ResizeTaps::compute(int n_in, int n_out, int first_output, int outputs,
                          Interpolation interpolation) {
-  double const ratio = static_cast<double>(n_in) / n_out;
-  double const filter_scale = std::max(ratio, 1.0);
-  double const support = (interpolation == Interpolation::bicubic ? 2.0 : 1.0) * filter_scale;
-  double const inverse_scale = 1.0 / filter_scale;
-  stride_ = static_cast<std::ptrdiff_t>(std::ceil(support)) * 2 + 1;
+  bool const bicubic = interpolation == Interpolation::bicubic;
+  double const support = bicubic ? 2.0 : 1.0;
+  stride_ = pixel::most_taps(n_in, n_out, support);
   auto const size = static_cast<std::size_t>(outputs);
   first_.resize(size);
   count_.resize(size);
   exact_.resize(size * static_cast<std::size_t>(stride_));
   fixed_.resize(size * static_cast<std::size_t>(stride_));
   for (int i = 0; i < outputs; ++i) {
-    double const center = (first_output + i + 0.5) * ratio;
-    int const begin = std::max(0, static_cast<int>(center - support + 0.5));
-    int const count = std::min(n_in, static_cast<int>(center + support + 0.5)) - begin;
+    auto const taps = pixel::taps_of(n_in, n_out, first_output + i, support);
     double* const weights = exact_.data() + i * stride_;
-    double const offset = begin - center + 0.5;
-    if (interpolation == Interpolation::bicubic) {
-      sample_kernel(bicubic_kernel, offset, inverse_scale, count, weights);
+    if (bicubic) {
+      sample_kernel(pixel::bicubic_kernel, taps, weights);
     } else {
-      sample_kernel(bilinear_kernel, offset, inverse_scale, count, weights);
+      sample_kernel(pixel::bilinear_kernel, taps, weights);
     }
     double sum = 0;
-    for (int k = 0; k < count; ++k) sum += weights[k];
+    for (int k = 0; k < taps.count; ++k) sum += weights[k];
     std::int32_t* const fixed = fixed_.data() + i * stride_;
-    for (int k = 0; k < count; ++k) {
+    for (int k = 0; k < taps.count; ++k) {
       weights[k] /= sum;
-      fixed[k] = static_cast<std::int32_t>(weights[k] * (1 << fraction_bits) +
-                                           (weights[k] < 0 ? -0.5 : 0.5));
+      fixed[k] = pixel::fixed_weight(weights[k]);
     }
-    first_[static_cast<std::size_t>(i)] = begin;
-    count_[static_cast<std::size_t>(i)] = count;
+    first_[static_cast<std::size_t>(i)] = taps.first;
+    count_[static_cast<std::size_t>(i)] = taps.count;
   }
 }
 

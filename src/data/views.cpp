@@ -89,14 +89,14 @@ CropBox random_resized_crop(Philox& random, Extents image, std::array<double, 2>
   return box ? *box : fallback_box(image, ratio);
 }
 
-View draw_view(config::Crops const& crops, std::uint64_t seed, std::int64_t position, int crop,
-               Extents image) {
+DrawnView draw_view(config::Crops const& crops, std::uint64_t seed, std::int64_t position, int crop,
+                    Extents image) {
   auto const stream = [&](Purpose purpose) {
     return Philox(seed, purpose, static_cast<std::uint64_t>(position),
                   static_cast<std::uint32_t>(crop));
   };
   bool const global = crop < 2;
-  View view;
+  DrawnView view;
   Philox box = stream(Purpose::crop);
   view.box = random_resized_crop(box, image, global ? crops.global_scale : crops.local_scale);
   Philox flip = stream(Purpose::flip);

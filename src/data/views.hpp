@@ -38,7 +38,7 @@ struct Colours {
 };
 
 /// Everything that was drawn for one crop of one image.
-struct View {
+struct DrawnView {
   CropBox box;
   Flip flip = Flip::no;
   std::optional<ColorJitter> jitter = std::nullopt;
@@ -51,8 +51,8 @@ struct View {
 /// The draws of crop `crop` (0 and 1: the global ones) of the sample at a global position: a pure
 /// function of (seed, position, crop) and of the extents of the image. No colours where all crops
 /// share them. Source: method.md 5.1.
-View draw_view(config::Crops const& crops, std::uint64_t seed, std::int64_t position, int crop,
-               Extents image);
+DrawnView draw_view(config::Crops const& crops, std::uint64_t seed, std::int64_t position, int crop,
+                    Extents image);
 
 /// Colours of the whole image (crops.share_color_jitter), a pure function of (seed, position).
 /// Source: method.md 5.2.

@@ -176,7 +176,8 @@ StepCost step_cost(Config const& config, config::CropSizes const& sizes, std::in
   }
   auto const step = make_step<T>(dry, Communicator::self(), shard::Strategy{}, config, alone);
   Arena arena(dry, Arena::no_limit);
-  step->begin(std::max<std::int64_t>(config.data.batch_size, 1));
+  // All micro-batches count as full, which together may be more than the batch.
+  step->begin(std::max(config.data.batch_size, images * micro_batches));
   step->accumulate(arena, source, {});
   return {.arena_bytes = arena.high_water(),
           .logits_bytes = step->logits_bytes(),

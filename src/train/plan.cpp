@@ -7,6 +7,7 @@
 
 #include "train/frozen_teacher.hpp"
 #include "train/slice.hpp"
+#include "train/upload.hpp"
 
 namespace dino::train {
 namespace {
@@ -69,6 +70,10 @@ PlannedMemory memory_in(Config const& config, int ranks,
       step_cost<T>(config, memory.images, memory.micro_batches, teacher, planned_processor(config));
   memory.activation_bytes = cost.arena_bytes;
   memory.logits_bytes = cost.logits_bytes;
+  if (planned_processor(config) == Processor::host) return memory;
+  memory.crops_bytes = student_uploads(config, memory.images, memory.micro_batches).total();
+  if (teacher && teacher->shared)
+    memory.crops_bytes += teacher_uploads(config, *teacher->shared).total();
   return memory;
 }
 
@@ -145,7 +150,7 @@ std::map<std::string, std::int64_t> count_parameters(ModelShape const& shape) {
 
 std::int64_t PlannedMemory::total_bytes() const {
   return bytes_of(student) + bytes_of(teacher) + bytes_of(gram_teacher) + bytes_of(frozen_teacher) +
-         activation_bytes;
+         activation_bytes + crops_bytes;
 }
 
 PlannedMemory plan_memory(Config const& config, int ranks, int all_ranks) {

@@ -14,14 +14,12 @@
 
 #include "base/log.hpp"
 #include "comm/collective_watch.hpp"
-#include "data/loader.hpp"
 #include "data/open_shards.hpp"
 #include "io/metrics.hpp"
 #include "train/checkpointing.hpp"
 #include "train/collapse.hpp"
 #include "train/common_checkpoint.hpp"
 #include "train/device.hpp"
-#include "train/drop_path.hpp"
 #include "train/evaluation.hpp"
 #include "train/frozen_teacher.hpp"
 #include "train/initial_weights.hpp"
@@ -30,9 +28,9 @@
 #include "train/run_directory.hpp"
 #include "train/slice.hpp"
 #include "train/stop.hpp"
+#include "train/student_feed.hpp"
 #include "train/teacher_feed.hpp"
 #include "train/training_data.hpp"
-#include "train/upload.hpp"
 
 namespace dino::train {
 namespace {
@@ -72,13 +70,17 @@ class Run {
   void start_from_weights();
   void take_gram_teacher();
   void open_metrics(std::int64_t first_step);
-  void start_loader();
+  void start_feed();
   void look_for_collapse(StepResult const& result);
-  StepBatch next_batch();
   StepResult one_step(StepSettings const& settings);
   void look_at_fault(StepResult const& result);
   void record(StepSettings const& settings, StepResult const& result);
   void report(StepSettings const& settings, StepResult const& result);
+  void poll() {
+    if (step_) step_->poll();
+    if (feed_) feed_->poll();
+    if (teacher_feed_) teacher_feed_->poll();
+  }
   using Moment = typename TeacherEvaluation<T>::Moment;
   void evaluate(Moment moment);
   void save();
@@ -95,19 +97,15 @@ class Run {
   Config config_;
   std::optional<RunDirectory> directory_;
   Space space_;
-  CropUpload upload_{space_};
   io::ShardSet shards_;
   std::optional<io::ShardSet> mixed_in_;
   Extent extent_;
   BatchSlice slice_;
-  std::int64_t depth_ = 0;  ///< blocks of the backbone
-  MaskMakers masks_;        ///< by size of the global crops
-  RopeAugmentation rope_;
   std::optional<TeacherSource> teacher_;  ///< frozen
   std::unique_ptr<TrainingStep<T>> step_;
   Arena arena_;
   Progress progress_;
-  std::optional<Loader> loader_;
+  std::optional<StudentFeed> feed_;
   std::optional<TeacherFeed> teacher_feed_;
   std::optional<io::MetricsWriter> metrics_;
   std::optional<StopWatcher> stop_;
@@ -118,8 +116,6 @@ class Run {
   CollapseMonitor collapse_;
   TeacherEvaluation<T> evaluation_;
   std::int64_t faults_ = 0, faults_in_row_ = 0;  ///< steps that were skipped
-  std::int64_t global_size_ = 0;                 ///< of this step's global crops, pixels
-  bool mixed_batch_ = false;                     ///< this step's is of the second data set
 };
 
 /// The directory is locked before anything else is done. Collective.
@@ -135,17 +131,11 @@ Run<T>::Run(Communicator const& world, Config const& config, std::optional<Commu
       students_(std::move(students)),
       config_(config),
       directory_(open_directory(world, config)),
-      space_(make_space(world, wished_device(config),
-                        [this] {
-                          if (step_) step_->poll();
-                        })),
+      space_(make_space(world, wished_device(config), [this] { poll(); })),
       shards_(open_training_shards(world, config)),
       mixed_in_(open_mixed_in_shards(world, config)),
       extent_(run_extent(config, shards_.size())),
       slice_(rank_slice(world, config.data.batch_size, config.run.micro_batch)),
-      depth_(model_shape(config).backbone.depth),
-      masks_(make_masks(config)),
-      rope_(rope_augmentation(config)),
       teacher_(find_teacher(world, config, students_)),
       step_(make_step<T>(space_, world, make_strategy(config, world.size()), config, teacher_)),
       arena_(space_, step_cost<T>(config,
@@ -232,64 +222,18 @@ void Run<T>::start_from_weights() {
 }
 
 template <class T>
-void Run<T>::start_loader() {
-  loader_.emplace(shards_,
-                  Loader::Options{.data = config_.data,
-                                  .crops = config_.crops,
-                                  .seed = config_.run.seed,
-                                  .slice = slice_,
-                                  .first_step = progress_.step,
-                                  .patch_size = config_.student.patch_size},
-                  mixed_in_);
+void Run<T>::start_feed() {
+  feed_.emplace(space_, world_, shards_, mixed_in_, config_, progress_.step);
   if (students_)
-    teacher_feed_.emplace(shards_, mixed_in_, config_, *teacher_->shared, progress_.step);
-}
-
-/// The next micro-batch with its drop-path factors and masks; its crops go back to the loader when
-/// the step lets go of them.
-template <class T>
-StepBatch Run<T>::next_batch() {
-  auto const batch = std::shared_ptr<HostBatch>(
-      new HostBatch{.crops = loader_->next(), .drop_path = {}, .masks = {}},
-      [this](HostBatch* done) {
-        loader_->recycle(std::move(done->crops));
-        delete done;
-      });
-  auto const& crops = batch->crops;
-  auto const& student = config_.student;
-  auto const first = crops.first_position % config_.data.batch_size;
-  if (student.drop_path_rate > 0 && student.drop_path_uniform) {
-    SubsetDropPath const drop{.rate = student.drop_path_rate,
-                              .depth = depth_,
-                              .global_crops = crops.global.count,
-                              .local_crops = crops.local.count,
-                              .global_batch = config_.data.batch_size,
-                              .seed = config_.run.seed};
-    batch->drop_path = drop.factors(progress_.step, first, crops.images);
-  } else if (student.drop_path_rate > 0) {
-    batch->drop_path =
-        drop_path_factors(student.drop_path_rate, depth_, crops.global.count + crops.local.count,
-                          config_.run.seed, crops.positions);
-  }
-  global_size_ = crops.global.size;
-  mixed_batch_ = crops.mixed_in;
-  if (auto const maker = masks_.find(crops.global.size); maker != masks_.end())
-    batch->masks = maker->second.masks(progress_.step, first, crops.images);
-  if (rope_.any()) batch->rope = rope_.draws(config_.run.seed, progress_.step, depth_);
-  return upload_({crop_views(*batch, depth_, config_.data.batch_size), batch});
+    teacher_feed_.emplace(space_, shards_, mixed_in_, config_, *teacher_->shared, progress_.step);
 }
 
 template <class T>
 StepResult Run<T>::one_step(StepSettings const& settings) {
   step_->begin(config_.data.batch_size);
   StepBatchSource source{.micro_batches = slice_.micro_batches,
-                         .next = [this] { return next_batch(); }};
-  if (teacher_feed_) {
-    teacher_feed_->serve(source, progress_.step);
-    source.next_of_teacher = [this, next = std::move(source.next_of_teacher)] {
-      return upload_(next());
-    };
-  }
+                         .next = [this] { return feed_->next(); }};
+  if (teacher_feed_) teacher_feed_->serve(source);
   step_->accumulate(arena_, source, settings);
   stop_reason_ = stop_->reason(reserve_seconds());
   bool const stop = stop_reason_.has_value();
@@ -341,15 +285,15 @@ void Run<T>::record(StepSettings const& settings, StepResult const& result) {
                                static_cast<double>(extent_.steps_per_epoch)},
                  {"images_per_second", rate_.images_per_second()},
                  {"data_wait_share", rate_.wait_share()},
-                 {"images_skipped", static_cast<double>(loader_->images_skipped())},
+                 {"images_skipped", static_cast<double>(feed_->loader().images_skipped())},
                  {"steps_skipped", static_cast<double>(faults_)}});
   if (config_.method == "dinov3") {
     values.insert({{"dino_local_loss_weight", settings.dino_local_weight},
                    {"gram_loss_weight", config_.gram.use_loss ? settings.gram_weight : 0.0}});
   }
   if (!config_.crops.pairs.global_size.empty())
-    values["global_size"] = static_cast<double>(global_size_);
-  if (mixed_in_) values["mixed_in"] = mixed_batch_ ? 1.0 : 0.0;
+    values["global_size"] = static_cast<double>(feed_->global_size());
+  if (mixed_in_) values["mixed_in"] = feed_->mixed_in() ? 1.0 : 0.0;
   metrics_->append_step(progress_.step, values);
 }
 
@@ -399,17 +343,18 @@ ExitCode Run<T>::operator()() {
       log::info("{} images of data.mix in a share {} of the steps", mixed_in_->size(),
                 config_.data.mix.share);
   }
-  if (!finished() && !at_stop()) start_loader();
+  if (!finished() && !at_stop()) start_feed();
   bool stop = false;
   while (!finished() && !at_stop() && !stop) {
     auto const begin = Clock::now();
-    auto const waited = loader_->seconds_waited();
+    auto const waited = feed_->loader().seconds_waited();
     auto const settings =
         settings_at(config_, progress_.step, extent_.steps_per_epoch, extent_.steps);
     auto const result = one_step(settings);
     stop = result.stop;
     ++progress_.step;
-    rate_.add(config_.data.batch_size, seconds_since(begin), loader_->seconds_waited() - waited);
+    rate_.add(config_.data.batch_size, seconds_since(begin),
+              feed_->loader().seconds_waited() - waited);
     if (!result.fault) look_for_collapse(result);
     record(settings, result);
     report(settings, result);

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "kernels/arena.hpp"
+
 namespace dino::train {
 namespace {
 
@@ -36,10 +38,13 @@ std::int64_t largest_micro_batch(int ranks, std::int64_t batch_size,
 CropViews crop_views(HostBatch const& batch, std::int64_t depth, std::int64_t global_batch) {
   auto const& crops = batch.crops;
   auto const images = [&](CropGroup const& group) {
-    return ImageView{group.pixels.data(), {group.count * crops.images, 3, group.size, group.size}};
+    auto const* const pixels =
+        crops.decoded.empty() ? group.pixels.data() : no_memory<float const>();
+    return ImageView{pixels, {group.count * crops.images, 3, group.size, group.size}};
   };
   CropViews views{.images = crops.images,
                   .first = crops.first_position % global_batch,
+                  .mixed_in = crops.mixed_in,
                   .global = images(crops.global),
                   .local = {},
                   .drop_path = {},
@@ -52,6 +57,17 @@ CropViews crop_views(HostBatch const& batch, std::int64_t depth, std::int64_t gl
   }
   if (!batch.rope.empty()) views.rope = {batch.rope.data(), {depth, 2}};
   return views;
+}
+
+config::Crops crops_of_teacher(Config const& config) {
+  auto crops = config.crops;
+  if (!config.data.dct_scaling) crops.local_count = 0;
+  return crops;
+}
+
+Deliver delivery(Config const& config, Space const& space) {
+  bool const there = config.data.augment_device == "cuda" && !is_host(space);
+  return there ? Deliver::pictures : Deliver::crops;
 }
 
 shard::Strategy make_strategy(Config const& config, int ranks) {

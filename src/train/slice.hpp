@@ -30,8 +30,16 @@ struct HostBatch {
   std::vector<RopeDraw> rope = {};  ///< [depth, 2], or empty: none
 };
 
-/// A micro-batch as the step takes it; host pixels are used where they lie.
+/// A micro-batch as the step takes it; host pixels are used where they lie. Those of decoded
+/// pictures have extents alone.
 CropViews crop_views(HostBatch const& batch, std::int64_t depth, std::int64_t global_batch);
+
+/// The crops that a frozen teacher's passes need whose students share them: without local ones;
+/// these too where all crops of an image decide how it is decoded.
+config::Crops crops_of_teacher(Config const& config);
+
+/// What a loader makes for training on a space: crops, unless data.augment_device makes them there.
+Deliver delivery(Config const& config, Space const& space);
 
 /// The strategy that a configuration names. \throws Error (usage)
 shard::Strategy make_strategy(Config const& config, int ranks);

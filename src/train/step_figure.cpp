@@ -20,9 +20,9 @@
 namespace dino::train {
 namespace {
 
-std::vector<float> noise(std::int64_t count) {
+UploadVector<float> noise(std::int64_t count) {
   Philox random(0, Purpose::test, 1);
-  std::vector<float> values(static_cast<std::size_t>(count));
+  UploadVector<float> values(static_cast<std::size_t>(count));
   for (auto& value : values) value = static_cast<float>(random.uniform(-2, 2));
   return values;
 }

@@ -7,6 +7,7 @@
 #include "train/make_step.hpp"
 #include "train/teacher_source.hpp"
 #include "train/training_step.hpp"
+#include "train/upload.hpp"
 
 namespace dino::train {
 
@@ -15,18 +16,22 @@ namespace dino::train {
 /// crops are a pure function of their place in the data.
 class TeacherFeed {
  public:
-  TeacherFeed(io::ShardSet const& shards, std::optional<io::ShardSet> const& mixed_in,
-              Config const& config, SharedPasses const& passes, std::int64_t first_step);
+  TeacherFeed(Space const& space, io::ShardSet const& shards,
+              std::optional<io::ShardSet> const& mixed_in, Config const& config,
+              SharedPasses const& passes, std::int64_t first_step);
 
-  /// Adds the teacher's micro-batches of the next step, whose number is `step`, to a step's source.
-  void serve(StepBatchSource& source, std::int64_t step);
+  /// Adds the teacher's micro-batches of the next step to a step's source.
+  void serve(StepBatchSource& source);
+  void poll() { ahead_.poll(); }  ///< see BatchesAhead
 
  private:
-  StepBatch next(std::int64_t step);
+  StepBatch make();
 
   std::int64_t batch_size_, micro_batches_;
   MaskMakers masks_;
+  CropUpload upload_;
   Loader loader_;
+  BatchesAhead ahead_;
 };
 
 }  // namespace dino::train

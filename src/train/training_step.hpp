@@ -17,6 +17,10 @@
 #include "optim/adamw.hpp"
 #include "train/dino_model.hpp"
 
+namespace dino {
+struct CropBatch;
+}
+
 namespace dino::train {
 
 template <class T>
@@ -26,6 +30,7 @@ class FrozenTeacher;
 struct CropViews {
   std::int64_t images = 0;
   std::int64_t first = 0;  ///< image 0's place in the global batch
+  bool mixed_in = false;   ///< of the second data set
   ImageView global;        ///< [2 images, 3, S, S]
   ImageView local;         ///< [L images, 3, s, s], or empty
   ImageView gram = {};     ///< [2 images, 3, g, g], what the Gram teacher sees; empty: global
@@ -42,6 +47,7 @@ struct CropViews {
 struct StepBatch {
   CropViews views;
   std::shared_ptr<void const> keeper;
+  CropBatch const* decoded = nullptr;  ///< whose pictures are yet to become the crops of the views
 };
 
 /// Where the micro-batches of a step come from, one after the other.

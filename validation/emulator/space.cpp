@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The emulated device as a space. Partial results begin as NaN, since a device's are undefined.
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "kernels/device.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/memory.hpp"
+#include "kernels/upload.hpp"
 
 namespace dino {
 namespace cuda {
@@ -40,6 +42,63 @@ void copy_out(Cuda const&, void* to, void const* from, std::int64_t bytes) {
   std::memcpy(to, from, static_cast<std::size_t>(bytes));
 }
 void wait_for(Cuda const&) {}
+
+MemoryBlock allocate_for_upload(Cuda const&, std::int64_t bytes) {
+  return allocate(Host{}, bytes);
+}
+
+namespace {
+
+[[noreturn]] void give_up(char const* problem) {
+  std::fprintf(stderr, "emulator: %s\n", problem);
+  std::abort();
+}
+
+// Copies come as late as is allowed, and those that nobody waits for never; what they read must
+// stay the same until the host has waited.
+class LateCopies : public UploadOrder {
+ public:
+  void begin() override {
+    if (!copies_.empty())
+      give_up("memory is filled again before the host has waited for the copies");
+  }
+  void copy(void* to, void const* from, std::int64_t bytes) override {
+    copies_.push_back({to, from, bytes});
+  }
+  void finish() override {}
+  void acquire() override {
+    for (auto& [to, from, bytes, read] : copies_) {
+      if (!read.empty()) continue;
+      auto const* const data = static_cast<std::byte const*>(from);
+      read.assign(data, data + bytes);
+      copy_in(Cuda{}, to, from, bytes);
+    }
+  }
+  void wait() override {
+    acquire();
+    for (auto const& [to, from, bytes, read] : copies_) {
+      if (std::memcmp(from, read.data(), read.size()) != 0)
+        give_up("host memory changed while it was copied");
+    }
+    copies_.clear();
+  }
+  void release() override {}
+
+ private:
+  struct Copy {
+    void* to;
+    void const* from;
+    std::int64_t bytes;
+    std::vector<std::byte> read = {};  ///< what was copied, once it was
+  };
+  std::vector<Copy> copies_;
+};
+
+}  // namespace
+
+std::unique_ptr<UploadOrder> make_upload_order(Cuda const&) {
+  return std::make_unique<LateCopies>();
+}
 
 DeviceList find_devices() {
   return {.devices = {DeviceInfo{.name = "emulator", .bus = "0000:00:00.0", .major = 9}},

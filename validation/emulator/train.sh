@@ -22,9 +22,33 @@ expect 75 run 1 $train run.dir=v1_half run.device=host run.stop_after_steps=2
 follows v1_half v1 2
 expect 0 run 1 $train run.dir=v2 run.device=host $v2
 follows v2_device v2 1 $v2 run.micro_batch=2
+# augmented NAME RANKS key=value...: with crops made on the device the losses are those of run NAME, bit for bit.
+augmented() {
+  local name=$1 ranks=$2
+  shift 2
+  expect 0 run "$ranks" $train run.dir="${name}_augmented" run.device=cuda data.augment_device=cuda "$@"
+  expect_same_losses "$name" "${name}_augmented"
+}
+augmented v1_device 1
+augmented v2_device 1 $v2 run.micro_batch=2 data.decoded_mib=1
+expect 75 run 1 $train run.dir=v1_half_augmented run.device=host run.stop_after_steps=2
+augmented v1_half 2
 gram_now="${gram/it_load_ema_teacher=3/it_load_ema_teacher=1}"
 expect 0 run 1 $train run.dir=v3 run.device=host $v3 $gram_now
 follows v3_device v3 2 $v3 $gram_now
+augmented v3_device 2 $v3 $gram_now
+# Students with the passes of one frozen teacher, which has crops of its own: on the device, also made there.
+printf '[run]\ndir = "small"\n' >small.toml
+printf '[run]\ndir = "large"\n[student]\nembed_dim = 72\n' >large.toml
+{ cat tiny.toml && printf '[distill]\nstudents = ["small.toml", "large.toml"]\nranks = [1, 1]\n'; } >students.toml
+students="$dino train students.toml $v3 student.drop_path_rate=0 data.batch_size=5 run.steps=3 distill.micro_batch=2
+ distill.teacher=$PWD/v3/latest.h5 run.device=cuda"
+for augment_device in host cuda; do
+  expect 0 run 2 $students data.augment_device=$augment_device
+  mkdir "students_$augment_device" && mv small large "students_$augment_device"
+done
+for name in small large; do expect_same_losses students_{host,cuda}/$name; done
+
 # The other runs of several ranks go from device to device.
 follows v1_staged v1 2 shard.collectives=staged
 follows v1_hybrid v1 2 shard.strategy=hybrid shard.group_size=1

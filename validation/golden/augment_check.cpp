@@ -231,7 +231,7 @@ void check_normalize(Case const& c) {
 void check_pipeline(Case const& c) {
   int const size = c.integer("size");
   std::string const blur = c.text("blur");
-  View view;
+  DrawnView view;
   view.box = c.box();
   if (c.integer("flip") != 0) view.flip = Flip::yes;
   if (c.integer("jitter") != 0) view.jitter = jitter_of(c);

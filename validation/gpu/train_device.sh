@@ -26,6 +26,8 @@ method() {
   follows "$name/device" "$name/host" $tolerance 1 "$@"
   follows "$name/again" "$name/host" $tolerance 1 "$@"
   expect_same_losses "$name/device" "$name/again"
+  follows "$name/augmented" "$name/host" $tolerance 1 data.augment_device=cuda "$@"
+  expect_same_losses "$name/device" "$name/augmented"
   follows "$name/two_ranks" "$name/host" $tolerance 2 "$@"
   follows "$name/bf16" "$name/host" $bfloat16_bound 1 run.precision=bf16 "$@"
 }

@@ -69,7 +69,7 @@ StepBatch batch_of(Config const& config, config::CropSizes const& sizes, std::in
   auto const group = [&](std::int64_t size, std::int64_t count) {
     return CropGroup{
         size, count,
-        std::vector<float>(static_cast<std::size_t>(count * images * 3 * size * size), 0.5F)};
+        UploadVector<float>(static_cast<std::size_t>(count * images * 3 * size * size), 0.5F)};
   };
   crops.global = group(sizes.global, 2);
   crops.local = group(sizes.local, config.crops.local_count);

@@ -29,6 +29,15 @@ struct Refusal {
 };
 
 std::vector<Refusal> const refusals{
+    {{"crops.blur=gaussian", "crops.local_size=4", "student.patch_size=4"},
+     "invalid crops.blur=\"gaussian\" (must be pillow for crops.local_size < 5). Try "
+     "crops.blur=pillow"},
+    {{"data.augment_device=gpu"},
+     "invalid data.augment_device=\"gpu\" (must be host or cuda). Try data.augment_device=host"},
+    {{"run.device=host", "data.augment_device=cuda"},
+     "invalid data.augment_device=\"cuda\" (run.device=host has no device). Try "
+     "data.augment_device=host, or run.device=cuda"},
+    {{"data.decoded_mib=0"}, "invalid data.decoded_mib=0 (must be >= 1). Try data.decoded_mib=128"},
     {{"method=mae"},
      "invalid method=\"mae\" (must be dinov2, dinov1 or dinov3). Try method=dinov2"},
     {{"method=dinov2", "student.arch=resnet50"},

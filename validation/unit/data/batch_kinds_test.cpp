@@ -116,7 +116,7 @@ struct Seen {
   bool mixed_in;
   std::array<std::int64_t, 3> sizes;
   std::vector<std::int64_t> positions;
-  std::vector<float> global, local, gram;
+  UploadVector<float> global, local, gram;
   friend bool operator==(Seen const&, Seen const&) = default;
 };
 

@@ -13,7 +13,7 @@ namespace {
 constexpr std::array<double, 3> mean{0.485, 0.456, 0.406}, deviation{0.229, 0.224, 0.225};
 
 /// A view with all distortions.
-View distorted() {
+DrawnView distorted() {
   return {.box = {3, 5, 40, 44},
           .flip = Flip::yes,
           .jitter = ColorJitter{.brightness = 1.2, .contrast = 0.8, .saturation = 1.1, .hue = 0.05},
@@ -21,7 +21,7 @@ View distorted() {
           .solarize = true};
 }
 
-View undistorted() {
+DrawnView undistorted() {
   return {.box = {3, 5, 40, 44}, .flip = Flip::yes};
 }
 
@@ -30,7 +30,7 @@ std::vector<float> pixels(int size) {
 }
 
 /// One size alone.
-std::vector<float> one(Augmenter& augmenter, View const& view, int size) {
+std::vector<float> one(Augmenter& augmenter, DrawnView const& view, int size) {
   auto out = pixels(size);
   augmenter.make_view(view, size, out.data());
   return out;
@@ -39,7 +39,8 @@ std::vector<float> one(Augmenter& augmenter, View const& view, int size) {
 struct Two {
   std::vector<float> first, second;
 };
-Two two(Augmenter& augmenter, View const& view, int first, int second, Distortions distortions) {
+Two two(Augmenter& augmenter, DrawnView const& view, int first, int second,
+        Distortions distortions) {
   Two out{pixels(first), pixels(second)};
   augmenter.make_two_views(view, {first, out.first.data()}, {second, out.second.data()},
                            distortions);

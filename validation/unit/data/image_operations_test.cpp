@@ -231,7 +231,7 @@ TEST(Blur, OfTorchvisionRoundsTheGaussianToTheNearestByte) {
 TEST(Augmenter, AppliesAllStepsOfAViewInOrder) {
   Augmenter augmenter(mean, deviation);
   augmenter.set_image(noise.view());
-  View view{.box = {4, 6, 25, 31}, .flip = Flip::yes};
+  DrawnView view{.box = {4, 6, 25, 31}, .flip = Flip::yes};
   view.jitter = ColorJitter{.order = {JitterStep::hue, JitterStep::contrast, JitterStep::brightness,
                                       JitterStep::saturation},
                             .brightness = 1.2,

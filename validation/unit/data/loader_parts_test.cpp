@@ -34,8 +34,8 @@ TEST(ReadRuns, JoinNeighboursUpToALimit) {
   EXPECT_EQ(runs[2].begin, 20);
 }
 
-View view_of(int height, int width) {
-  View view;
+DrawnView view_of(int height, int width) {
+  DrawnView view;
   view.box = {0, 0, height, width};
   return view;
 }
@@ -43,7 +43,7 @@ View view_of(int height, int width) {
 TEST(DctScaling, LeavesEveryCropAtLeastItsPixels) {
   Extents const image{1000, 1600};
   std::vector<std::int64_t> const sizes{224, 96};
-  auto const side = [&](std::vector<View> const& views) {
+  auto const side = [&](std::vector<DrawnView> const& views) {
     return least_decoded_side(image, views, sizes);
   };
 

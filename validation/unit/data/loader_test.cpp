@@ -206,6 +206,7 @@ TEST(LoaderFigure, CountsImages) {
 
   EXPECT_GE(figure.images, images);
   EXPECT_GT(figure.images_per_second_core, 0);
+  EXPECT_GE(measure_loader(shards, config, 1, 0.01, Deliver::pictures).images, images);
 }
 
 }  // namespace

@@ -78,7 +78,7 @@ struct Counts {
 Counts count(int crop, int n) {
   Counts counts;
   for (int i = 0; i < n; ++i) {
-    View const view = draw_view({}, 9, i, crop, image);
+    DrawnView const view = draw_view({}, 9, i, crop, image);
     counts.flip += view.flip == Flip::yes ? 1.0 / n : 0;
     counts.jitter += view.jitter ? 1.0 / n : 0;
     counts.gray += view.gray ? 1.0 / n : 0;
@@ -109,7 +109,7 @@ TEST(DrawView, DrawsFactorsAndOrdersInTheirRanges) {
   std::array<std::array<int, 4>, 4> places{};
   int jittered = 0;
   for (int i = 0; i < 6000; ++i) {
-    View const view = draw_view({}, 4, i, 5, image);
+    DrawnView const view = draw_view({}, 4, i, 5, image);
     if (view.blur_radius) {
       EXPECT_GE(*view.blur_radius, 0.1);
       EXPECT_LT(*view.blur_radius, 2.0);
