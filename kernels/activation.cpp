@@ -16,6 +16,7 @@ void GeluBackward<T>::check() const {
   require_extents("GeluBackward", "x", x, x.extents());
   require_extents("GeluBackward", "dy", dy, x.extents());
   require_extents("GeluBackward", "dx", dx, x.extents());
+  if (!dbias.empty()) require_extents("GeluBackward", "dbias", dbias, {x.extent(1)});
 }
 
 template <class T>

@@ -13,11 +13,13 @@ struct GeluForward {
   void check() const;
 };
 
-/// dx = dy (Φ(x) + x φ(x)).
+/// dx = dy (Φ(x) + x φ(x)), and dbias += column sums of dx, which is the gradient of the bias that
+/// was added to x: a pass over dx less than with LinearBackwardWeight's.
 template <class T>
 struct GeluBackward {
-  View<T const, 2> dy, x;  ///< [T, H]
-  View<T, 2> dx;           ///< [T, H], may alias dy
+  View<T const, 2> dy, x;     ///< [T, H]
+  View<T, 2> dx;              ///< [T, H], may alias dy
+  View<float, 1> dbias = {};  ///< [H], added to, of dx as it is stored; or empty: there is none
   void check() const;
 };
 

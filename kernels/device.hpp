@@ -49,6 +49,29 @@ std::optional<int> choose_device(std::string const& wish, DeviceList const& list
 std::string out_of_memory_text(std::int64_t needed, std::int64_t free, std::int64_t total,
                                std::string const& device);
 
+/// Memory of the device that a space is on, bytes. Whoever else uses it takes of the same.
+struct DeviceMemoryState {
+  std::int64_t free = 0, total = 0;
+  std::string bus;  ///< of the device, see DeviceInfo
+};
+/// None where the space is no device's.
+std::optional<DeviceMemoryState> memory_state(Space const& space);
+
+/// What has been queued on a device since its space was made.
+struct Launches {
+  std::int64_t kernels = 0;   ///< of this program
+  std::int64_t products = 0;  ///< calls of cuBLASLt and cuDNN, a kernel or a few each
+  std::int64_t copies = 0;    ///< between host and device
+  Launches operator-(Launches const& before) const {
+    return {kernels - before.kernels, products - before.products, copies - before.copies};
+  }
+};
+/// Nothing where the space is no device's.
+Launches launches(Space const& space);
+
+std::optional<DeviceMemoryState> memory_on(Cuda const& cuda);
+Launches launches_on(Cuda const& cuda);
+
 /// Operations on a device; one context for the life of the space and its copies.
 /// \throws Error (usage) where the device cannot be used
 Space device_space(int ordinal, std::function<void()> between);

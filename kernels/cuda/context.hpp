@@ -3,11 +3,13 @@
 #include <array>
 #include <cstdint>
 #include <exception>
+#include <string>
 
 #include "base/handle.hpp"
 #include "kernels/cuda/check.hpp"
 #include "kernels/cuda/flash_attention.hpp"
 #include "kernels/cuda/gemm_plans.hpp"
+#include "kernels/device.hpp"
 
 namespace dino::cuda {
 
@@ -51,6 +53,9 @@ using Cudnn = UniqueHandle<CudnnTraits>;
 /// \throws Error (usage) where the device has too little memory, see out_of_memory_text
 DeviceMemory allocate_device(std::int64_t bytes);
 
+/// PCI address of a device.
+std::string bus_of(int ordinal);
+
 /// What a rank holds of its device: a stream for all operations, handles of the libraries with
 /// their workspace and plans, staging memory. Used from one thread.
 class Context {
@@ -63,6 +68,7 @@ class Context {
   Context& operator=(Context const&) = delete;
   ~Context();
 
+  int ordinal() const { return ordinal_; }
   cudaStream_t stream() const { return stream_.get(); }
   int multiprocessors() const { return multiprocessors_; }
   std::byte* partials() const { return partials_.get(); }
@@ -74,6 +80,9 @@ class Context {
   FlashPlans& flash_plans() { return flash_plans_; }
   /// Memory for cuDNN. It grows to the largest plan: in a run's first step only.
   std::byte* cudnn_workspace(std::int64_t bytes);
+
+  /// What was queued so far; who queues something counts it.
+  Launches& launches() { return launches_; }
 
   /// Host memory may be reused on return; the copy itself is queued.
   void copy_in(void* to, void const* from, std::int64_t bytes);
@@ -100,6 +109,7 @@ class Context {
   std::int64_t cudnn_workspace_bytes_ = 0;
   std::array<Staging, 2> staging_;
   std::size_t next_staging_ = 0;
+  Launches launches_;
 };
 
 }  // namespace dino::cuda

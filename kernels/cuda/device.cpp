@@ -3,19 +3,24 @@
 
 #include <array>
 
-#include "kernels/cuda/check.hpp"
+#include "kernels/cuda/context.hpp"
 
 namespace dino {
+
+std::string cuda::bus_of(int ordinal) {
+  std::array<char, 32> bus{};
+  cuda_check(cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), ordinal));
+  return bus.data();
+}
+
 namespace {
 
 DeviceInfo device_info(int ordinal) {
   cudaDeviceProp properties{};
   cuda::cuda_check(cudaGetDeviceProperties(&properties, ordinal));
-  std::array<char, 32> bus{};
-  cuda::cuda_check(cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), ordinal));
   return {.ordinal = ordinal,
           .name = properties.name,
-          .bus = bus.data(),
+          .bus = cuda::bus_of(ordinal),
           .major = properties.major,
           .minor = properties.minor,
           .memory = static_cast<std::int64_t>(properties.totalGlobalMem)};

@@ -2,6 +2,7 @@
 #include "kernels/activation.hpp"
 
 #include "kernels/host/parallel.hpp"
+#include "kernels/host/row_math.hpp"
 #include "kernels/host/store.hpp"
 #include "kernels/host/vector_math.hpp"
 
@@ -37,6 +38,11 @@ void execute(Host const&, GeluBackward<T> const& op) {
                            host::store(dx[i], static_cast<float>(dy[i]) * slope);
                          }
                        });
+  if (op.dbias.empty()) return;
+  auto const width = op.x.extent(1);
+  host::add_column_sums(
+      op.x.extent(0), width, op.dbias.data(),
+      [=](std::int64_t i, std::int64_t j) { return static_cast<float>(dx[i * width + j]); });
 }
 
 template <class T>

@@ -288,7 +288,9 @@ void Vit<T>::ffn_backward(Arena& arena, BlockKept const& kept, UnitView<T const>
   run(space_, LinearBackwardInput<T>{
                   .dy = dbranch, .weight = p.matrix(second + ".weight"), .dx = dactivation});
   if (mlp) {
-    run(space_, GeluBackward<T>{.dy = dactivation, .x = kept.hidden, .dx = dhidden});
+    run(space_,
+        GeluBackward<T>{
+            .dy = dactivation, .x = kept.hidden, .dx = dhidden, .dbias = first_bias(shape_, g)});
   } else {
     run(space_, SwigluBackward<T>{.dy = dactivation, .x = kept.hidden, .dx = dhidden});
   }
@@ -297,11 +299,12 @@ void Vit<T>::ffn_backward(Arena& arena, BlockKept const& kept, UnitView<T const>
       LinearBackwardInput<T>{.dy = dhidden, .weight = first_weight(shape_, p), .dx = dnorm});
 }
 
-/// Gradients of the first layer's parameters.
+/// Gradients of the first layer's parameters; of an MLP's bias with its activation's.
 template <class T>
 void Vit<T>::first_layer_backward(Arena& arena, BlockKept const& kept, UnitView<float> const& g,
                                   View<T const, 2> dhidden) const {
-  auto dbias = first_bias(shape_, g);
+  View<float, 1> dbias;
+  if (shape_.ffn != Ffn::mlp) dbias = first_bias(shape_, g);
   if (split_bias(shape_)) {
     dbias = arena.take<float, 1>({shape_.ffn_columns()});
     run(space_, Fill<float>{.y = dbias});

@@ -46,6 +46,18 @@ double shared_gathers(FrozenTeacher<T>& frozen) {
          static_cast<double>(shared.micro_batches);
 }
 
+/// Crops that lie on a device at once: with DINO v1 those of a micro-batch, else those of a step.
+std::int64_t crop_bytes(Config const& config, std::int64_t images, std::int64_t micro_batches) {
+  std::int64_t most = 0;
+  for (auto const& sizes : config::crop_sizes(config.crops)) {
+    auto const pixels = [](std::int64_t count, std::int64_t size) { return count * size * size; };
+    auto const all = pixels(2, sizes.global) + pixels(config.crops.local_count, sizes.local) +
+                     pixels(sizes.gram ? 2 : 0, sizes.gram.value_or(0));
+    most = std::max(most, 3 * all * images * static_cast<std::int64_t>(sizeof(float)));
+  }
+  return most * (config.method == "dinov1" ? 1 : micro_batches);
+}
+
 template <class T>
 PlannedMemory memory_in(Config const& config, int ranks,
                         std::optional<TeacherSource> const& teacher) {
@@ -69,6 +81,8 @@ PlannedMemory memory_in(Config const& config, int ranks,
       step_cost<T>(config, memory.images, memory.micro_batches, teacher, planned_processor(config));
   memory.activation_bytes = cost.arena_bytes;
   memory.logits_bytes = cost.logits_bytes;
+  if (planned_processor(config) == Processor::cuda)
+    memory.crop_bytes = crop_bytes(config, memory.images, memory.micro_batches);
   return memory;
 }
 
@@ -145,7 +159,24 @@ std::map<std::string, std::int64_t> count_parameters(ModelShape const& shape) {
 
 std::int64_t PlannedMemory::total_bytes() const {
   return bytes_of(student) + bytes_of(teacher) + bytes_of(gram_teacher) + bytes_of(frozen_teacher) +
-         activation_bytes;
+         activation_bytes + crop_bytes;
+}
+
+std::vector<std::pair<char const*, std::int64_t>> parts_of(PlannedMemory const& memory) {
+  std::vector<std::pair<char const*, std::int64_t>> parts{
+      {"student, float32 masters", memory.student.parameters},
+      {"gradients", memory.student.gradients},
+      {"AdamW moments", memory.student.optimizer},
+      {"teacher, float32 masters", memory.teacher.parameters},
+      {"Gram teacher, float32 masters", memory.gram_teacher.parameters},
+      {"frozen teacher, float32 masters", memory.frozen_teacher.parameters},
+      {"gathered units", memory.student.working + memory.teacher.working +
+                             memory.gram_teacher.working + memory.frozen_teacher.working},
+      {"activations and scratch", memory.activation_bytes - memory.logits_bytes},
+      {"logits over prototypes", memory.logits_bytes},
+      {"crops on the device", memory.crop_bytes}};
+  std::erase_if(parts, [](auto const& part) { return part.second == 0; });
+  return parts;
 }
 
 PlannedMemory plan_memory(Config const& config, int ranks, int all_ranks) {

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "config/config.hpp"
@@ -23,6 +24,7 @@ struct PlannedMemory {
   /// The arena, of the largest crops: activations, logits and scratch.
   std::int64_t activation_bytes = 0;
   std::int64_t logits_bytes = 0;  ///< of these, matrices over prototypes: at most run.logits_mib
+  std::int64_t crop_bytes = 0;    ///< of a device: the crops of a step
   std::int64_t images = 0;        ///< of a micro-batch, at most
   std::int64_t micro_batches = 1;
   double shared_gathers = 0;  ///< bytes of a frozen teacher that several students' ranks share
@@ -53,6 +55,8 @@ std::map<std::string, std::int64_t> count_parameters(ModelShape const& shape);
 /// \param all_ranks  of all students that share a frozen teacher; 0: there is one student
 /// \throws Error (usage) where the strategy does not fit the number of ranks
 PlannedMemory plan_memory(Config const& config, int ranks, int all_ranks = 0);
+/// Its parts by their names, in bytes; those that there are.
+std::vector<std::pair<char const*, std::int64_t>> parts_of(PlannedMemory const& memory);
 Plan make_plan(Config const& config, int ranks, int all_ranks = 0);
 
 /// Steps of a run; unset where that is for the data set to say.

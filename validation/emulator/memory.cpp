@@ -46,6 +46,15 @@ std::byte* take_memory(std::int64_t bytes) {
   return block;
 }
 
+std::int64_t memory_in_use() {
+  return static_cast<std::int64_t>(memory.used);
+}
+
+std::int64_t memory_size() {
+  auto const* const mib = std::getenv("DINO_EMULATOR_MEMORY_MIB");
+  return mib != nullptr ? std::atoll(mib) << 20 : static_cast<std::int64_t>(capacity);
+}
+
 MemoryAccess::MemoryAccess() {
   if (memory.accesses++ == 0) protect(PROT_READ | PROT_WRITE);
 }
