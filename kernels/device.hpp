@@ -61,9 +61,10 @@ std::optional<DeviceMemoryState> memory_state(Space const& space);
 struct Launches {
   std::int64_t kernels = 0;   ///< of this program
   std::int64_t products = 0;  ///< calls of cuBLASLt and cuDNN, a kernel or a few each
-  std::int64_t copies = 0;    ///< between host and device
+  std::int64_t copies_in = 0, copies_out = 0;  ///< the host waits for those that come out
   Launches operator-(Launches const& before) const {
-    return {kernels - before.kernels, products - before.products, copies - before.copies};
+    return {kernels - before.kernels, products - before.products, copies_in - before.copies_in,
+            copies_out - before.copies_out};
   }
 };
 /// Nothing where the space is no device's.

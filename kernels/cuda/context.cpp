@@ -125,7 +125,7 @@ void Context::copy_in(void* to, void const* from, std::int64_t bytes) {
     cuda_check(cudaMemcpyAsync(static_cast<std::byte*>(to) + begin, staging.memory.get(), count,
                                cudaMemcpyHostToDevice, stream()));
     cuda_check(cudaEventRecord(staging.done.get(), stream()));
-    ++launches_.copies;
+    ++launches_.copies_in;
   }
 }
 
@@ -133,7 +133,7 @@ void Context::copy_out(void* to, void const* from, std::int64_t bytes) {
   cuda_check(
       cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost, stream()));
   cuda_check(cudaStreamSynchronize(stream()));
-  ++launches_.copies;
+  ++launches_.copies_out;
 }
 
 cudaStream_t stream_of(Cuda const& cuda) {

@@ -117,7 +117,8 @@ ExitCode bench_step(Communicator const& world, Config const& config, StepBench c
     json["device_memory"] = memory_json(*figure.device, *figure.device_after);
     json["launches_per_step"] = {{"kernels", figure.launches.kernels},
                                  {"library_calls", figure.launches.products},
-                                 {"copies", figure.launches.copies}};
+                                 {"copies_to_device", figure.launches.copies_in},
+                                 {"copies_to_host", figure.launches.copies_out}};
   }
   if (world.rank() == 0) {
     log::info("{}", times_table(figure));

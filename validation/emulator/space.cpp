@@ -19,7 +19,7 @@
 namespace dino {
 namespace {
 
-std::int64_t copies = 0, products = 0;
+std::int64_t copies_in = 0, copies_out = 0, products = 0;
 
 /// What the libraries of a device do, by the host's form.
 template <class Op>
@@ -51,12 +51,12 @@ MemoryBlock allocate(Cuda const&, std::int64_t bytes) {
 }
 void copy_in(Cuda const&, void* to, void const* from, std::int64_t bytes) {
   emulator::MemoryAccess const access;
-  ++copies;
+  ++copies_in;
   std::memcpy(to, from, static_cast<std::size_t>(bytes));
 }
 void copy_out(Cuda const&, void* to, void const* from, std::int64_t bytes) {
   emulator::MemoryAccess const access;
-  ++copies;
+  ++copies_out;
   std::memcpy(to, from, static_cast<std::size_t>(bytes));
 }
 void wait_for(Cuda const&) {}
@@ -68,7 +68,7 @@ std::optional<DeviceMemoryState> memory_on(Cuda const&) {
                            emulator::memory_size(), "0000:00:00.0"};
 }
 Launches launches_on(Cuda const&) {
-  return {emulator::launch_count(), products, copies};
+  return {emulator::launch_count(), products, copies_in, copies_out};
 }
 
 DeviceList find_devices() {
