@@ -73,6 +73,9 @@ Launches launches(Space const& space);
 std::optional<DeviceMemoryState> memory_on(Cuda const& cuda);
 Launches launches_on(Cuda const& cuda);
 
+/// PCI address of the space's device, the same in every process of a node.
+std::string bus_of(Cuda const& cuda);
+
 /// Operations on a device; one context for the life of the space and its copies.
 /// \throws Error (usage) where the device cannot be used
 Space device_space(int ordinal, std::function<void()> between);

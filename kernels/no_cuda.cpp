@@ -9,6 +9,10 @@ DeviceList find_devices() {
   return {.devices = {}, .reason = "this build has no CUDA"};
 }
 
+std::string bus_of(Cuda const&) {
+  return {};
+}
+
 Space device_space(int ordinal, std::function<void()>) {
   fail(ExitCode::usage, "device {} cannot be used: this build has no CUDA", ordinal);
 }

@@ -21,9 +21,13 @@ namespace {
        library, text, place.file_name(), place.line());
 }
 
-Stream make_stream() {
+enum class Priority { usual, highest };
+Stream make_stream(Priority priority = Priority::usual) {
+  int lowest = 0, highest = 0;
+  cuda_check(cudaDeviceGetStreamPriorityRange(&lowest, &highest));
   cudaStream_t raw = nullptr;
-  cuda_check(cudaStreamCreateWithFlags(&raw, cudaStreamNonBlocking));
+  cuda_check(cudaStreamCreateWithPriority(&raw, cudaStreamNonBlocking,
+                                          priority == Priority::highest ? highest : lowest));
   return Stream(raw);
 }
 
@@ -92,7 +96,13 @@ Context::Context(int ordinal) : ordinal_(ordinal) {
 }
 
 Context::~Context() {
+  if (communication_stream_) cudaStreamSynchronize(communication_stream_.get());
   cudaStreamSynchronize(stream_.get());
+}
+
+cudaStream_t Context::communication_stream() {
+  if (!communication_stream_) communication_stream_ = make_stream(Priority::highest);
+  return communication_stream_.get();
 }
 
 cudnnHandle_t Context::cudnn() {
@@ -139,6 +149,9 @@ void Context::copy_out(void* to, void const* from, std::int64_t bytes) {
 cudaStream_t stream_of(Cuda const& cuda) {
   return cuda.context->stream();
 }
+cudaStream_t communication_stream_of(Cuda const& cuda) {
+  return cuda.context->communication_stream();
+}
 std::int64_t multiprocessors_of(Cuda const& cuda) {
   return cuda.context->multiprocessors();
 }
@@ -178,7 +191,7 @@ std::optional<DeviceMemoryState> memory_on(Cuda const& cuda) {
   std::size_t free = 0, total = 0;  // of the current device, which a context makes its own
   cuda::cuda_check(cudaMemGetInfo(&free, &total));
   return DeviceMemoryState{static_cast<std::int64_t>(free), static_cast<std::int64_t>(total),
-                           cuda::bus_of(cuda.context->ordinal())};
+                           bus_of(cuda)};
 }
 Launches launches_on(Cuda const& cuda) {
   return cuda.context->launches();

@@ -3,7 +3,6 @@
 #include <array>
 #include <cstdint>
 #include <exception>
-#include <string>
 
 #include "base/handle.hpp"
 #include "kernels/cuda/check.hpp"
@@ -53,9 +52,6 @@ using Cudnn = UniqueHandle<CudnnTraits>;
 /// \throws Error (usage) where the device has too little memory, see out_of_memory_text
 DeviceMemory allocate_device(std::int64_t bytes);
 
-/// PCI address of a device.
-std::string bus_of(int ordinal);
-
 /// What a rank holds of its device: a stream for all operations, handles of the libraries with
 /// their workspace and plans, staging memory. Used from one thread.
 class Context {
@@ -68,8 +64,10 @@ class Context {
   Context& operator=(Context const&) = delete;
   ~Context();
 
-  int ordinal() const { return ordinal_; }
   cudaStream_t stream() const { return stream_.get(); }
+  /// Made on first use, of the highest priority: collectives are short and others wait for them.
+  cudaStream_t communication_stream();
+  int ordinal() const { return ordinal_; }
   int multiprocessors() const { return multiprocessors_; }
   std::byte* partials() const { return partials_.get(); }
   cublasLtHandle_t blas() const { return blas_.get(); }
@@ -99,7 +97,7 @@ class Context {
 
   int ordinal_;
   int multiprocessors_ = 0;
-  Stream stream_;
+  Stream stream_, communication_stream_;
   DeviceMemory partials_, blas_workspace_;
   Blas blas_;
   GemmPlans gemm_plans_;

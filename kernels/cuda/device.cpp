@@ -3,30 +3,35 @@
 
 #include <array>
 
+#include "kernels/cuda/check.hpp"
 #include "kernels/cuda/context.hpp"
 
 namespace dino {
 
-std::string cuda::bus_of(int ordinal) {
+namespace {
+
+std::string bus_id(int ordinal) {
   std::array<char, 32> bus{};
-  cuda_check(cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), ordinal));
+  cuda::cuda_check(cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), ordinal));
   return bus.data();
 }
-
-namespace {
 
 DeviceInfo device_info(int ordinal) {
   cudaDeviceProp properties{};
   cuda::cuda_check(cudaGetDeviceProperties(&properties, ordinal));
   return {.ordinal = ordinal,
           .name = properties.name,
-          .bus = cuda::bus_of(ordinal),
+          .bus = bus_id(ordinal),
           .major = properties.major,
           .minor = properties.minor,
           .memory = static_cast<std::int64_t>(properties.totalGlobalMem)};
 }
 
 }  // namespace
+
+std::string bus_of(Cuda const& cuda) {
+  return bus_id(cuda.context->ordinal());
+}
 
 DeviceList find_devices() {
   int count = 0;

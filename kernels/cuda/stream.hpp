@@ -10,6 +10,8 @@
 namespace dino::cuda {
 
 cudaStream_t stream_of(Cuda const& cuda);
+/// For collectives between devices, beside the operations; made on first use.
+cudaStream_t communication_stream_of(Cuda const& cuda);
 std::int64_t multiprocessors_of(Cuda const& cuda);
 
 /// Memory for the partial results of one operation, which runs alone: operations follow each other

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "app/command.hpp"
+#include "comm/device_communicator.hpp"
 #include "io/describe.hpp"
 #include "kernels/device.hpp"
 
@@ -24,12 +25,12 @@ std::string describe_devices() {
 
 std::string describe_program(Communicator const& world) {
   return fmt::format(
-      "dino {}\nbuild: {}, {}, {}\nMPI: {} ranks on {} nodes or more, {}\n{}bf16 matrix products "
+      "dino {}\nbuild: {}, {}, {}\nMPI: {} ranks on {} nodes or more, {}\nNCCL: {}\n{}bf16 matrix products "
       "of "
       "the host: {}\n",
       DINO_VERSION, DINO_BUILD_TYPE, DINO_COMPILER, DINO_BUILD_ARCH, world.size(),
       (world.size() + world.split_node().size() - 1) / world.split_node().size(), DINO_MPI_VERSION,
-      describe_devices(), __builtin_cpu_supports("avx512bf16") != 0 ? "native" : "emulated (slow)");
+      nccl_version().empty() ? "none" : nccl_version(), describe_devices(), __builtin_cpu_supports("avx512bf16") != 0 ? "native" : "emulated (slow)");
 }
 
 }  // namespace

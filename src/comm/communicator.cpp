@@ -12,6 +12,7 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "comm/collective_record.hpp"
 
 namespace dino {
 
@@ -41,6 +42,15 @@ namespace {
 [[noreturn]] void on_terminate() {
   auto const [message, code] = describe_current_exception();
   abort_all_ranks(message, static_cast<int>(code));
+}
+
+std::string collective_name(char const* kind, std::string_view what) {
+  return what.empty() ? kind : fmt::format("{} of {}", kind, what);
+}
+
+template <class T>
+std::int64_t bytes_of(std::span<T> values) {
+  return static_cast<std::int64_t>(values.size_bytes());
 }
 
 int element_count(std::size_t n) {
@@ -82,10 +92,18 @@ MpiSession::~MpiSession() {
   if (owner_ && std::uncaught_exceptions() == 0) MPI_Finalize();
 }
 
-Request::Request(Request&& other) noexcept : raw_(std::exchange(other.raw_, MPI_REQUEST_NULL)) {}
+Request::Request(MPI_Request raw, std::string name)
+    : raw_(raw), name_(std::move(name)), number_(next_collective()) {}
+
+Request::Request(Request&& other) noexcept
+    : raw_(std::exchange(other.raw_, MPI_REQUEST_NULL)),
+      name_(std::move(other.name_)),
+      number_(other.number_) {}
 
 Request& Request::operator=(Request&& other) noexcept {
   std::swap(raw_, other.raw_);
+  std::swap(name_, other.name_);
+  std::swap(number_, other.number_);
   return *this;
 }
 
@@ -97,7 +115,9 @@ bool Request::test() {
 }
 
 void Request::wait() {
-  if (active()) mpi_check(MPI_Wait(&raw_, MPI_STATUS_IGNORE));
+  if (!active()) return;
+  InCollective const inside(name_, number_);
+  mpi_check(MPI_Wait(&raw_, MPI_STATUS_IGNORE));
 }
 
 /// Frees a communicator that `split` made.
@@ -133,6 +153,7 @@ Communicator Communicator::self() {
 }
 
 Communicator Communicator::split(int color) const {
+  InCollective const inside("split of ranks");
   MPI_Comm part = MPI_COMM_NULL;
   mpi_check(MPI_Comm_split(raw_, color, rank_, &part));
   mpi_check(MPI_Comm_set_errhandler(part, MPI_ERRORS_RETURN));
@@ -140,6 +161,7 @@ Communicator Communicator::split(int color) const {
 }
 
 Communicator Communicator::split_node() const {
+  InCollective const inside("split of ranks by node");
   MPI_Comm part = MPI_COMM_NULL;
   mpi_check(MPI_Comm_split_type(raw_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &part));
   mpi_check(MPI_Comm_set_errhandler(part, MPI_ERRORS_RETURN));
@@ -147,18 +169,32 @@ Communicator Communicator::split_node() const {
 }
 
 void Communicator::barrier() const {
+  InCollective const inside("barrier");
   mpi_check(MPI_Barrier(raw_));
 }
 
-void Communicator::count_sum(std::size_t bytes) const {
-  // In whole bytes, so that counts of the same calls are the same.
-  auto const ranks = static_cast<std::size_t>(size_);
-  traffic_->summed += static_cast<double>(2 * bytes * (ranks - 1) / ranks);
+Traffic Traffic::of_gather(std::int64_t all, int ranks) {
+  return {.gathered = static_cast<double>(all - all / ranks)};
+}
+Traffic Traffic::of_scatter(std::int64_t all, int ranks) {
+  return {.scattered = static_cast<double>(all - all / ranks)};
+}
+// In whole bytes, so that counts of the same calls are the same.
+Traffic Traffic::of_sum(std::int64_t bytes, int ranks) {
+  return {.summed = static_cast<double>(2 * bytes * (ranks - 1) / ranks)};
+}
+
+void Communicator::count(Traffic const& moved) const {
+  traffic_->gathered += moved.gathered;
+  traffic_->scattered += moved.scattered;
+  traffic_->summed += moved.summed;
+  traffic_->broadcast += moved.broadcast;
 }
 
 void Communicator::broadcast(std::span<std::byte> bytes, int root) const {
   if (size_ > 1) traffic_->broadcast += static_cast<double>(bytes.size());
   if (imaginary_) return;
+  InCollective const inside("broadcast");
   constexpr std::size_t piece = std::size_t{1} << 30;
   for (std::size_t begin = 0; begin < bytes.size(); begin += piece) {
     auto const part = bytes.subspan(begin, std::min(piece, bytes.size() - begin));
@@ -167,6 +203,7 @@ void Communicator::broadcast(std::span<std::byte> bytes, int root) const {
 }
 
 std::string Communicator::broadcast_text(std::string const& text, int root) const {
+  InCollective const inside("broadcast of a text");
   auto length = static_cast<std::int64_t>(text.size());
   mpi_check(MPI_Bcast(&length, 1, MPI_INT64_T, root, raw_));
   std::string out = rank_ == root ? text : std::string(static_cast<std::size_t>(length), '\0');
@@ -183,12 +220,14 @@ std::int64_t Communicator::sum(std::int64_t value) const {
   return value;
 }
 double Communicator::max(double value) const {
-  count_sum(sizeof(value));
+  InCollective const inside("maximum over ranks");
+  count(Traffic::of_sum(sizeof(value), size_));
   mpi_check(MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_DOUBLE, MPI_MAX, raw_));
   return value;
 }
 std::int64_t Communicator::max(std::int64_t value) const {
-  count_sum(sizeof(value));
+  InCollective const inside("maximum over ranks");
+  count(Traffic::of_sum(sizeof(value), size_));
   mpi_check(MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_MAX, raw_));
   return value;
 }
@@ -197,23 +236,27 @@ bool Communicator::any(bool value) const {
 }
 
 void Communicator::sum(std::span<double> values) const {
-  count_sum(values.size_bytes());
+  InCollective const inside("sum over ranks");
+  count(Traffic::of_sum(bytes_of(values), size_));
   mpi_check(MPI_Allreduce(MPI_IN_PLACE, values.data(), element_count(values.size()), MPI_DOUBLE,
                           MPI_SUM, raw_));
 }
 void Communicator::sum(std::span<float> values) const {
-  count_sum(values.size_bytes());
+  InCollective const inside("sum over ranks");
+  count(Traffic::of_sum(bytes_of(values), size_));
   mpi_check(MPI_Allreduce(MPI_IN_PLACE, values.data(), element_count(values.size()), MPI_FLOAT,
                           MPI_SUM, raw_));
 }
 void Communicator::sum(std::span<std::int64_t> values) const {
-  count_sum(values.size_bytes());
+  InCollective const inside("sum over ranks");
+  count(Traffic::of_sum(bytes_of(values), size_));
   mpi_check(MPI_Allreduce(MPI_IN_PLACE, values.data(), element_count(values.size()), MPI_INT64_T,
                           MPI_SUM, raw_));
 }
 
 std::vector<std::byte> Communicator::all_gather_varying(std::span<std::byte const> mine,
                                                         std::vector<std::int64_t>* counts) const {
+  InCollective const inside("gather of varying sizes");
   std::vector<int> lengths(static_cast<std::size_t>(size_));
   int const length = element_count(mine.size());
   mpi_check(MPI_Allgather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, raw_));
@@ -233,6 +276,7 @@ std::vector<std::byte> Communicator::all_gather_varying(std::span<std::byte cons
 
 void Communicator::exchange(std::span<std::span<std::byte const> const> send,
                             std::span<std::span<std::byte> const> receive) const {
+  InCollective const inside("exchange between pairs");
   constexpr int tag = 1;
   std::vector<MPI_Request> requests;
   for (int r = 0; r < size_; ++r) {
@@ -266,40 +310,43 @@ std::vector<std::string> Communicator::all_gather_text(std::string const& mine) 
   return texts;
 }
 
-Request Communicator::all_gather(std::span<std::byte const> mine, std::span<std::byte> all) const {
+Request Communicator::all_gather(std::span<std::byte const> mine, std::span<std::byte> all,
+                                 std::string_view what) const {
   require(all.size() == mine.size() * static_cast<std::size_t>(size_), ExitCode::bug,
           "all_gather: {} bytes do not hold {} from each of {} ranks", all.size(), mine.size(),
           size_);
-  int const count = element_count(mine.size());
-  traffic_->gathered += static_cast<double>(all.size() - mine.size());
+  int const elements = element_count(mine.size());
+  count(Traffic::of_gather(bytes_of(all), size_));
   if (imaginary_) return {};
   bool const in_place = mine.data() == all.data() + mine.size() * static_cast<std::size_t>(rank_);
   MPI_Request request = MPI_REQUEST_NULL;
-  mpi_check(MPI_Iallgather(in_place ? MPI_IN_PLACE : mine.data(), count, MPI_BYTE, all.data(),
-                           count, MPI_BYTE, raw_, &request));
-  return Request(request);
+  mpi_check(MPI_Iallgather(in_place ? MPI_IN_PLACE : mine.data(), elements, MPI_BYTE, all.data(),
+                           elements, MPI_BYTE, raw_, &request));
+  return Request(request, collective_name("all-gather", what));
 }
 
-Request Communicator::reduce_scatter_sum(std::span<float const> all, std::span<float> mine) const {
+Request Communicator::reduce_scatter_sum(std::span<float const> all, std::span<float> mine,
+                                         std::string_view what) const {
   require(all.size() == mine.size() * static_cast<std::size_t>(size_), ExitCode::bug,
           "reduce_scatter: {} values are not {} for each of {} ranks", all.size(), mine.size(),
           size_);
-  int const count = element_count(mine.size());
-  traffic_->scattered += static_cast<double>(all.size_bytes() - mine.size_bytes());
+  int const elements = element_count(mine.size());
+  count(Traffic::of_scatter(bytes_of(all), size_));
   if (imaginary_) return {};
   MPI_Request request = MPI_REQUEST_NULL;
-  mpi_check(MPI_Ireduce_scatter_block(all.data(), mine.data(), count, MPI_FLOAT, MPI_SUM, raw_,
+  mpi_check(MPI_Ireduce_scatter_block(all.data(), mine.data(), elements, MPI_FLOAT, MPI_SUM, raw_,
                                       &request));
-  return Request(request);
+  return Request(request, collective_name("reduce-scatter", what));
 }
 
-Request Communicator::all_reduce_sum(std::span<float> values) const {
-  int const count = element_count(values.size());
-  count_sum(values.size_bytes());
+Request Communicator::all_reduce_sum(std::span<float> values, std::string_view what) const {
+  int const elements = element_count(values.size());
+  count(Traffic::of_sum(bytes_of(values), size_));
   if (imaginary_) return {};
   MPI_Request request = MPI_REQUEST_NULL;
-  mpi_check(MPI_Iallreduce(MPI_IN_PLACE, values.data(), count, MPI_FLOAT, MPI_SUM, raw_, &request));
-  return Request(request);
+  mpi_check(
+      MPI_Iallreduce(MPI_IN_PLACE, values.data(), elements, MPI_FLOAT, MPI_SUM, raw_, &request));
+  return Request(request, collective_name("sum over ranks", what));
 }
 
 void on_rank_zero(Communicator const& comm, std::function<void()> const& work) {

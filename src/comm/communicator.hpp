@@ -8,6 +8,8 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace dino {
@@ -41,7 +43,8 @@ void mpi_check(int code);
 class Request {
  public:
   Request() = default;
-  explicit Request(MPI_Request raw) : raw_(raw) {}
+  /// \param name  for the watch over collectives
+  Request(MPI_Request raw, std::string name);
   Request(Request&& other) noexcept;
   Request& operator=(Request&& other) noexcept;
   ~Request() = default;  // abandoned only when the process ends
@@ -52,6 +55,8 @@ class Request {
 
  private:
   MPI_Request raw_ = MPI_REQUEST_NULL;
+  std::string name_;
+  std::int64_t number_ = 0;
 };
 
 /// Bytes that this rank moved in the collectives of a communicator of n ranks, counted as a ring
@@ -62,6 +67,11 @@ struct Traffic {
   double summed = 0;     ///< sent in sums and maxima over ranks: 2 (n - 1) / n of the values
   double broadcast = 0;  ///< received, or sent by the root, in broadcasts
   double total() const { return gathered + scattered + summed + broadcast; }
+  /// Of one collective of `ranks`: `all` bytes gathered, `all` bytes reduced and scattered, `bytes`
+  /// summed.
+  static Traffic of_gather(std::int64_t all, int ranks);
+  static Traffic of_scatter(std::int64_t all, int ranks);
+  static Traffic of_sum(std::int64_t bytes, int ranks);
 };
 
 /// A group of ranks and their collectives on host memory. All calls come from one thread, in the
@@ -114,16 +124,21 @@ class Communicator {
                 std::span<std::span<std::byte> const> receive) const;
 
   /// all = the equal shares of all ranks; `mine` may be this rank's part of `all`.
-  Request all_gather(std::span<std::byte const> mine, std::span<std::byte> all) const;
+  /// \param what  is gathered, for the watch over collectives; so below
+  Request all_gather(std::span<std::byte const> mine, std::span<std::byte> all,
+                     std::string_view what = {}) const;
   /// mine = this rank's share of the sum over ranks of `all`; all.size() = size() * mine.size().
-  Request reduce_scatter_sum(std::span<float const> all, std::span<float> mine) const;
+  Request reduce_scatter_sum(std::span<float const> all, std::span<float> mine,
+                             std::string_view what = {}) const;
   /// values = the sum over ranks.
-  Request all_reduce_sum(std::span<float> values) const;
+  Request all_reduce_sum(std::span<float> values, std::string_view what = {}) const;
+
+  /// Adds what was moved for this group on another way, such as between devices.
+  void count(Traffic const& moved) const;
 
  private:
   struct Owner;
   explicit Communicator(MPI_Comm raw, std::shared_ptr<Owner> owner);
-  void count_sum(std::size_t bytes) const;
   MPI_Comm raw_ = MPI_COMM_NULL;
   std::shared_ptr<Owner> owner_;
   std::shared_ptr<Traffic> traffic_ = std::make_shared<Traffic>();

@@ -27,6 +27,7 @@ struct Run {
   std::optional<std::int64_t> micro_batch;
   std::int64_t logits_mib = 64;
   std::optional<double> time_budget;
+  double collective_timeout = 1800;
   std::int64_t log_every = 10;
   std::optional<std::int64_t> epoch_length;
   std::int64_t skip_non_finite = 0;
@@ -52,6 +53,9 @@ struct Run {
           "MiB that logits over prototypes may take on a rank; larger ones are computed in tiles, "
           ">= 1");
     field("time_budget", time_budget, "seconds after which the run saves and stops (exit code 75)");
+    field("collective_timeout", collective_timeout,
+          "seconds a rank waits for the others in one collective before it names it and ends all "
+          "ranks, >= 0; 0: no limit");
     field("log_every", log_every, "steps between progress lines, >= 1");
     field("epoch_length", epoch_length,
           "steps that the schedules call an epoch (DINOv2: 1250); unset: one pass over the data");
@@ -311,11 +315,14 @@ struct Shard {
   std::string strategy = "full";
   std::optional<std::int64_t> group_size;
   std::int64_t prefetch = 1;
+  std::string collectives = "auto";
   void visit(auto&& field) {
     field("strategy", strategy, "full, grad_op, hybrid or replicate");
     field("group_size", group_size,
           "ranks that share one copy, for strategy hybrid; divides the number of ranks");
     field("prefetch", prefetch, "units gathered ahead of need, >= 0");
+    field("collectives", collectives,
+          "between devices: nccl, staged (through the host), or auto: nccl where it can");
   }
 };
 

@@ -23,6 +23,7 @@ void validate_run(Run const& run) {
   at_least("run.micro_batch", run.micro_batch, 1, "16");
   at_least("run.logits_mib", run.logits_mib, 1, "64");
   if (run.time_budget) positive("run.time_budget", *run.time_budget, "3600");
+  not_negative("run.collective_timeout", run.collective_timeout, "1800");
   at_least("run.log_every", run.log_every, 1, "10");
   at_least("run.epoch_length", run.epoch_length, 1, "1250");
   at_least("run.skip_non_finite", run.skip_non_finite, 0, "0");
@@ -155,6 +156,7 @@ void validate_optim(Optim const& optim, std::string_view method) {
 }
 
 void validate_shard(Shard const& shard) {
+  one_of("shard.collectives", shard.collectives, {"auto", "nccl", "staged"});
   one_of("shard.strategy", shard.strategy, {"full", "grad_op", "hybrid", "replicate"});
   at_least("shard.group_size", shard.group_size, 1, "8");
   require(shard.strategy != "hybrid" || shard.group_size, ExitCode::usage,

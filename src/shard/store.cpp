@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/host_arrays.hpp"
 
@@ -34,6 +35,14 @@ Strategy Strategy::named(std::string const& name, int ranks, std::optional<std::
   return {static_cast<int>(group), true, prefetch};
 }
 
+Collectives collectives_named(std::string const& name) {
+  if (name == "auto") return Collectives::automatic;
+  if (name == "nccl") return Collectives::nccl;
+  require(name == "staged", ExitCode::usage,
+          "unknown shard.collectives '{}' (must be auto, nccl or staged)", name);
+  return Collectives::staged;
+}
+
 ShardGroups ShardGroups::make(Communicator const& world, int group_size) {
   if (world.is_imaginary())
     return {Communicator::imaginary(group_size),
@@ -41,17 +50,43 @@ ShardGroups ShardGroups::make(Communicator const& world, int group_size) {
   return {world.split(world.rank() / group_size), world.split(world.rank() % group_size)};
 }
 
+ShardGroups ShardGroups::make(Space const& space, Communicator const& world,
+                              Strategy const& strategy) {
+  auto groups = make(world, strategy.group_size);
+  bool const on_device = !is_host(space) && !is_dry(space);
+  if (!on_device || world.size() == 1 || strategy.collectives == Collectives::staged) return groups;
+  auto const obstacle = nccl_obstacle(world, space);
+  if (!obstacle.empty()) {
+    require(strategy.collectives != Collectives::nccl, ExitCode::usage,
+            "shard.collectives=nccl is impossible: {}. Give each rank a device of its own, or use "
+            "shard.collectives=auto",
+            obstacle);
+    if (world.rank() == 0)
+      log::warning("parameters and gradients go through the host, slowly, not by NCCL: {}",
+                   obstacle);
+    return groups;
+  }
+  auto const between_devices = [&](Communicator const& ranks, char const* name) {
+    return ranks.size() > 1 ? std::make_shared<DeviceCommunicator>(space, ranks, name) : nullptr;
+  };
+  groups.device_group = between_devices(groups.group, "the group that shares a copy");
+  groups.device_replicas = between_devices(groups.replicas, "the ranks with the same part");
+  return groups;
+}
+
 template <class T>
 ParameterStore<T>::ParameterStore(Space const& space, ShardGroups const& groups,
                                   Strategy const& strategy, std::vector<UnitSpec> units, Role role)
     : space_(space),
       groups_(groups),
-      in_group_(space, groups.group),
-      in_replicas_(space, groups.replicas),
+      in_group_(space, groups.group, groups.device_group),
+      in_replicas_(space, groups.replicas, groups.device_replicas),
       strategy_(strategy),
       role_(role) {
   for (auto& spec : units) units_.emplace_back(UnitLayout(std::move(spec), groups_.group.size()));
   for (auto& unit : units_) {
+    unit.name = (role == Role::student ? "student " : "teacher ") + unit.layout.spec().prefix;
+    if (unit.name.back() == '.') unit.name.pop_back();
     auto const n = unit.layout.part_size();
     unit.master = allocate<float>(n, &StoreBytes::parameters);
     if (unit.layout.spec().buffers) {
@@ -121,7 +156,7 @@ bool ParameterStore<T>::start_gather(int index) {
   auto const mine =
       all.rows(part() * unit.layout.part_size(), (part() + 1) * unit.layout.part_size());
   run(space_, Cast<float, T>{.x = unit.master, .y = mine});
-  if (sharded()) unit.request = in_group_.all_gather(bytes_of(mine), bytes_of(all));
+  if (sharded()) unit.request = in_group_.all_gather(bytes_of(mine), bytes_of(all), unit.name);
   return true;
 }
 
@@ -141,7 +176,7 @@ template <class T>
 UnitView<float const> ParameterStore<T>::buffers(int index) {
   auto& unit = units_[static_cast<std::size_t>(index)];
   if (!sharded()) return {unit.layout, unit.master};
-  in_group_.all_gather(bytes_of(unit.master), bytes_of(unit.whole)).wait();
+  in_group_.all_gather(bytes_of(unit.master), bytes_of(unit.whole), unit.name).wait();
   return {unit.layout, unit.whole};
 }
 
@@ -207,7 +242,8 @@ void ParameterStore<T>::reduce(int index, Last last) {
   require(slot != gradient_slots_.end(), ExitCode::bug, "unit {} is reduced without a gradient",
           units_[static_cast<std::size_t>(index)].layout.spec().prefix);
   slot->last = last == Last::yes;
-  slot->request = in_group_.reduce_scatter_sum(slot->full, slot->received);
+  slot->request = in_group_.reduce_scatter_sum(slot->full, slot->received,
+                                               units_[static_cast<std::size_t>(index)].name);
 }
 
 template <class T>
@@ -222,10 +258,10 @@ void ParameterStore<T>::finish_reduce(GradientSlot& slot) {
 }
 
 template <class T>
-void ParameterStore<T>::start_replica_sum(int unit) {
+void ParameterStore<T>::start_replica_sum(int index) {
   if (groups_.replicas.size() == 1) return;
-  replica_sums_.push_back(
-      in_replicas_.all_reduce_sum(units_[static_cast<std::size_t>(unit)].gradient));
+  auto const& unit = units_[static_cast<std::size_t>(index)];
+  replica_sums_.push_back(in_replicas_.all_reduce_sum(unit.gradient, unit.name));
 }
 
 template <class T>

@@ -16,12 +16,17 @@
 
 namespace dino::shard {
 
+/// Which way collectives on memory of devices go: NCCL where it can, else through the host; or the
+/// one that is named.
+enum class Collectives { automatic, nccl, staged };
+
 /// How parameters, gradients and optimizer state are spread over the ranks.
 struct Strategy {
   int group_size = 1;  ///< ranks that share one copy; divides the number of ranks
   bool reshard_after_forward =
       true;          ///< free a unit after its forward pass and gather it again for backward
   int prefetch = 1;  ///< units gathered ahead of need
+  Collectives collectives = Collectives::automatic;
 
   /// full | grad_op | hybrid | replicate over `ranks`. \throws Error (usage) for another name or
   /// group
@@ -29,10 +34,19 @@ struct Strategy {
                         int prefetch);
 };
 
+/// auto | nccl | staged. \throws Error (usage) for another name
+Collectives collectives_named(std::string const& name);
+
 /// The group that shares one copy, and the ranks that hold the same part in the other groups.
 struct ShardGroups {
   Communicator group, replicas;
+  /// The same between devices; null: a group of one rank, or through the host.
+  std::shared_ptr<DeviceCommunicator> device_group, device_replicas;
+
+  /// For memory of the host. Collective; so below.
   static ShardGroups make(Communicator const& world, int group_size);
+  /// For memory of the space. \throws Error (usage) where NCCL is demanded and cannot serve
+  static ShardGroups make(Space const& space, Communicator const& world, Strategy const& strategy);
 };
 
 enum class Role { student, teacher };
@@ -103,6 +117,7 @@ class ParameterStore {
   struct Unit {
     explicit Unit(UnitLayout made) : layout(std::move(made)) {}
     UnitLayout layout;
+    std::string name;                                      ///< for reports of collectives
     View<float, 1> master, gradient, exp_avg, exp_avg_sq;  ///< [part_size]
     View<float, 1> whole;                                  ///< [size], of buffers that are sharded
     int pool = -1;                                         ///< pool of gathered buffers

@@ -1,25 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/device.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <map>
 #include <optional>
 #include <utility>
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "comm/device_places.hpp"
 
 namespace dino::train {
 namespace {
-
-std::string node_name() {
-  std::array<char, 256> name{};
-  gethostname(name.data(), name.size() - 1);
-  return name.data();
-}
 
 Binding binding(std::optional<DeviceInfo> const& device) {
   if (!device) return {.node = node_name(), .kind = "host", .bus = {}, .text = "host"};

@@ -30,11 +30,14 @@ Units units_of(ModelShape const& shape) {
 Spread spread_of_passes(Spread const& student, TeacherSource const& source) {
   if (!source.shared) return student;
   auto const& all = source.shared->ranks;
-  return {all, {.group_size = all.size(), .prefetch = student.strategy.prefetch}};
+  return {all,
+          {.group_size = all.size(),
+           .prefetch = student.strategy.prefetch,
+           .collectives = student.strategy.collectives}};
 }
 
-shard::ShardGroups groups_of(Spread const& spread) {
-  return shard::ShardGroups::make(spread.ranks, spread.strategy.group_size);
+shard::ShardGroups groups_of(Space const& space, Spread const& spread) {
+  return shard::ShardGroups::make(space, spread.ranks, spread.strategy);
 }
 
 }  // namespace
@@ -43,11 +46,11 @@ template <class T>
 FrozenTeacher<T>::FrozenTeacher(Space const& space, Spread const& student, TeacherSource source)
     : all_(spread_of_passes(student, source).ranks),
       source_(std::move(source)),
-      store_(space, groups_of(spread_of_passes(student, source_)),
+      store_(space, groups_of(space, spread_of_passes(student, source_)),
              spread_of_passes(student, source_).strategy, units_of(source_.shape).passes,
              shard::Role::teacher),
-      prototypes_(space, groups_of(student), student.strategy, units_of(source_.shape).prototypes,
-                  shard::Role::teacher),
+      prototypes_(space, groups_of(space, student), student.strategy,
+                  units_of(source_.shape).prototypes, shard::Role::teacher),
       backbone_(space, source_.shape.backbone, store_, 0),
       head_(space, source_.shape.head, store_, static_cast<int>(source_.shape.backbone.depth) + 2,
             prototypes_, 0) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/log.hpp"
+#include "comm/collective_watch.hpp"
 #include "data/loader.hpp"
 #include "data/open_shards.hpp"
 #include "io/metrics.hpp"
@@ -436,6 +437,9 @@ ExitCode train(Communicator const& world, StudentSet const& students) {
   auto const part = students.part_of(world.rank(), world.size());
   auto const& config = students.students[part];
   config.require_shards();
+  std::optional<CollectiveWatch> watch;
+  if (auto const limit = students.students.front().run.collective_timeout; limit > 0)
+    watch.emplace(world, limit);
   std::optional<Communicator> all;
   auto ranks = world;
   if (!students.ranks.empty()) {

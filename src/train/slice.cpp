@@ -55,8 +55,10 @@ CropViews crop_views(HostBatch const& batch, std::int64_t depth, std::int64_t gl
 }
 
 shard::Strategy make_strategy(Config const& config, int ranks) {
-  return shard::Strategy::named(config.shard.strategy, ranks, config.shard.group_size,
-                                static_cast<int>(config.shard.prefetch));
+  auto strategy = shard::Strategy::named(config.shard.strategy, ranks, config.shard.group_size,
+                                         static_cast<int>(config.shard.prefetch));
+  strategy.collectives = shard::collectives_named(config.shard.collectives);
+  return strategy;
 }
 
 }  // namespace dino::train

@@ -16,7 +16,7 @@ TrainingStep<T>::TrainingStep(Space const& space, Communicator const& world,
     : space_(space),
       world_(world),
       spread_(shape.dim()),
-      groups_(shard::ShardGroups::make(world, strategy.group_size)),
+      groups_(shard::ShardGroups::make(space, world, strategy)),
       student_(space, world, groups_, strategy, shape, shard::Role::student),
       teacher_(space, world, groups_, strategy, shape, shard::Role::teacher),
       optimizer_(space, student_.store, rules) {}

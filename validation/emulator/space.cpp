@@ -63,9 +63,9 @@ void wait_for(Cuda const&) {}
 std::unique_ptr<Timer> timer_on(Cuda const&) {
   return timer_on(Host{});
 }
-std::optional<DeviceMemoryState> memory_on(Cuda const&) {
+std::optional<DeviceMemoryState> memory_on(Cuda const& cuda) {
   return DeviceMemoryState{emulator::memory_size() - emulator::memory_in_use(),
-                           emulator::memory_size(), "0000:00:00.0"};
+                           emulator::memory_size(), bus_of(cuda)};
 }
 Launches launches_on(Cuda const&) {
   return {emulator::launch_count(), products, copies_in, copies_out};
@@ -74,6 +74,9 @@ Launches launches_on(Cuda const&) {
 DeviceList find_devices() {
   return {.devices = {DeviceInfo{.name = "emulator", .bus = "0000:00:00.0", .major = 9}},
           .reason = {}};
+}
+std::string bus_of(Cuda const&) {
+  return "0000:00:00.0";
 }
 Space device_space(int, std::function<void()> between) {
   return Cuda{nullptr, std::move(between)};

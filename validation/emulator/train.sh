@@ -26,6 +26,9 @@ follows v2_four_ranks v2 4 $v2
 gram_now="${gram/it_load_ema_teacher=3/it_load_ema_teacher=1}"
 expect 0 run 1 $train run.dir=v3 run.device=host $v3 $gram_now
 follows v3_device v3 2 $v3 $gram_now
+# The other runs of several ranks go from device to device.
+follows v1_staged v1 2 shard.collectives=staged
+follows v1_hybrid v1 2 shard.strategy=hybrid shard.group_size=1
 expect 0 run 1 $train run.dir=v3_bf16 run.device=cuda run.precision=bf16 $v3 $gram_now
 
 expect 0 run 1 "$dino" features v1/latest.h5 --shards shards -o host.h5 --device host

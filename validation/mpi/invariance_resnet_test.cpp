@@ -62,8 +62,13 @@ void add_running(DinoModel<float>& model, std::string const& prefix, std::vector
   }
 }
 
+/// Steps of a run: the losses of the last see two updates. Not many, for runs do part sooner or
+/// later: rounding puts one of some 10^5 activations on the other side of a ReLU's kink, and with
+/// few images behind each statistic that one moves the loss by 1e-4 and more from then on.
+constexpr int steps = 3;
+
 Results run_steps(Communicator const& world, shard::Strategy const& strategy,
-                  optim::Algorithm algorithm, std::int64_t global_batch, int steps = 6) {
+                  optim::Algorithm algorithm, std::int64_t global_batch) {
   Space const space = Host{};
   DinoStep<float> step(space, world, strategy, small_model(), 0.9, {.algorithm = algorithm});
   step.initialize(3);
@@ -127,12 +132,12 @@ void expect_same(Communicator const& world, std::string const& name, Results con
         "%s on %d ranks: losses %.1e, gradients %.1e, running statistics %.1e, %.1e, %.1e\n",
         name.c_str(), world.size(), losses, norms, student, teacher, of_heads);
   }
-  EXPECT_LT(losses, 1e-4) << name;
-  EXPECT_LT(norms, 1e-4) << name;
-  EXPECT_LT(student, 1e-4) << name;
-  EXPECT_LT(teacher, 1e-4) << name;
+  EXPECT_LT(losses, 1e-5) << name;
+  EXPECT_LT(norms, 1e-5) << name;
+  EXPECT_LT(student, 1e-5) << name;
+  EXPECT_LT(teacher, 1e-5) << name;
   if (heads == Heads::yes) {
-    EXPECT_LT(of_heads, 1e-4) << name;
+    EXPECT_LT(of_heads, 1e-5) << name;
   }
 }
 

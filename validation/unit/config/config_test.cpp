@@ -115,6 +115,7 @@ Config unusual() {
                 .micro_batch = 2,
                 .logits_mib = 7,
                 .time_budget = 0.1 + 0.2,
+                .collective_timeout = 0.5,
                 .log_every = 1};
   config.data = {"s", 8, 2, 3, 4, 5, "t", false, true};
   config.crops.mean = {1.0 / 3, 5e-324, 1.7976931348623157e308};
@@ -161,6 +162,7 @@ TEST(Config, IsWrittenAndReadBackExactly) {
   EXPECT_EQ(back.run.seed, -5);
   EXPECT_EQ(back.run.logits_mib, 7);
   EXPECT_EQ(back.run.time_budget, config.run.time_budget);
+  EXPECT_EQ(back.run.collective_timeout, config.run.collective_timeout);
   EXPECT_EQ(back.crops.mean, config.crops.mean);
   EXPECT_EQ(back.crops.std, config.crops.std);
   EXPECT_TRUE(std::signbit(back.crops.hue));

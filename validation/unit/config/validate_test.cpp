@@ -348,6 +348,8 @@ std::vector<Refusal> const refusals{
      "invalid checkpoint.keep_every=-1 (must be >= 0). Try checkpoint.keep_every=0"},
     {{"eval.knn_every=-1"}, "invalid eval.knn_every=-1 (must be >= 0). Try eval.knn_every=0"},
     {{"eval.batch_size=0"}, "invalid eval.batch_size=0 (must be >= 1). Try eval.batch_size=64"},
+    {{"run.collective_timeout=-1"},
+     "invalid run.collective_timeout=-1.0 (must be >= 0). Try run.collective_timeout=1800"},
     {{"run.time_budget=0"}, "invalid run.time_budget=0.0 (must be > 0). Try run.time_budget=3600"},
     {{"student.mlp_ratio=0"},
      "invalid student.mlp_ratio=0.0 (must be > 0). Try student.mlp_ratio=4.0"},

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <mpi.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "comm/collective_record.hpp"
+#include "comm/communicator.hpp"
+
+namespace dino {
+
+/// A collective that runs elsewhere than in the rank's own thread, such as on a device.
+struct PendingCollective {
+  std::string name;
+  std::int64_t number = 0;  ///< see next_collective
+  double seconds = 0;       ///< since it was entered, or queued
+};
+
+/// What a library that moves data in the background knows of its collectives. Called by the watch's
+/// thread.
+class WatchedCollectives {
+ public:
+  virtual ~WatchedCollectives() = default;
+  /// The oldest that is not finished.
+  virtual std::optional<PendingCollective> oldest() = 0;
+  /// An error that came up since, in words.
+  virtual std::optional<std::string> fault() = 0;
+};
+
+/// Adds to what every watch of this process looks at, until `remove_watched`.
+void add_watched(std::shared_ptr<WatchedCollectives> collectives);
+void remove_watched(WatchedCollectives const* collectives);
+
+/// A rank and its record.
+struct RankState {
+  int rank = 0;
+  CollectiveRecord::State state;
+};
+
+/// What a rank reports of a collective that takes too long: itself, and of the other ranks of its
+/// node who waits, too, who is elsewhere, and whose process does not move.
+std::string describe_hang(int rank, PendingCollective const& waiting,
+                          std::span<RankState const> others);
+
+/// Watches over the collectives of this rank in a thread of its own: one that takes longer than the
+/// limit, or an error of a library in the background, is reported with the rank and the name of the
+/// collective, and all ranks are aborted.
+class CollectiveWatch {
+ public:
+  /// Collective over `world`. \param limit_seconds  > 0
+  /// \param give_up  what ends the program, called once by the watch's thread with the report;
+  /// empty: abort_all_ranks
+  CollectiveWatch(Communicator const& world, double limit_seconds,
+                  std::function<void(std::string const&)> give_up = {});
+  CollectiveWatch(CollectiveWatch const&) = delete;
+  CollectiveWatch& operator=(CollectiveWatch const&) = delete;
+  ~CollectiveWatch();
+
+ private:
+  void watch(std::stop_token const& stop);
+  std::optional<std::string> look();
+  std::string report(PendingCollective const& waiting) const;
+
+  int rank_;
+  double limit_;
+  std::function<void(std::string const&)> give_up_;
+  Communicator node_;
+  MPI_Win window_ = MPI_WIN_NULL;
+  std::vector<int> ranks_;                  ///< of the node, in the world
+  std::vector<CollectiveRecord*> records_;  ///< theirs
+  std::jthread thread_;
+};
+
+}  // namespace dino
