@@ -66,14 +66,4 @@ TEST(PartTimer, MeasuresNothingBeforeItIsAsked) {
   EXPECT_EQ(timer.end_step()[Part::loss], 0);
 }
 
-TEST(Timer, TellsTheTimeBetweenMoments) {
-  auto const timer = make_timer(Host{});
-  EXPECT_TRUE(timer->take().empty());
-  for (int i = 0; i < 3; ++i) timer->mark();
-  auto const seconds = timer->take();
-  ASSERT_EQ(seconds.size(), 2);
-  for (auto const s : seconds) EXPECT_GE(s, 0);
-  EXPECT_TRUE(timer->take().empty());
-}
-
 }  // namespace
