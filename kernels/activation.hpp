@@ -32,12 +32,14 @@ struct SwigluForward {
   void check() const;
 };
 
-/// dx = [dy ⊙ linear ⊙ silu'(gate) | dy ⊙ silu(gate)], silu'(z) = σ(z)(1 + z(1 - σ(z))).
+/// dx = [dy ⊙ linear ⊙ silu'(gate) | dy ⊙ silu(gate)], silu'(z) = σ(z)(1 + z(1 - σ(z))), and
+/// dbias += column sums of dx, as for GeluBackward.
 template <class T>
 struct SwigluBackward {
-  View<T const, 2> dy;  ///< [T, H]
-  View<T const, 2> x;   ///< [T, 2 H]
-  View<T, 2> dx;        ///< [T, 2 H], may alias x
+  View<T const, 2> dy;        ///< [T, H]
+  View<T const, 2> x;         ///< [T, 2 H]
+  View<T, 2> dx;              ///< [T, 2 H], may alias x
+  View<float, 1> dbias = {};  ///< [2 H], added to, of dx as it is stored; or empty: there is none
   void check() const;
 };
 

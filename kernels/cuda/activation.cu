@@ -81,10 +81,12 @@ struct SwigluSlopes {
   T const *dy, *x;
   T* dx;
   __device__ std::int64_t line(std::int64_t row) const { return row; }
+  /// \param gate, linear  both halves of dx as they would be in float32
   template <int N>
-  __device__ void at(std::int64_t row, std::int64_t d) const {
+  __device__ void compute(std::int64_t row, std::int64_t d, float (&gate)[N],
+                          float (&linear)[N]) const {
     auto const at_gate = 2 * row * width + d, at_linear = at_gate + width;
-    float gate[N], linear[N], g[N];
+    float g[N];
     cuda::load<N>(x + at_gate, gate);
     cuda::load<N>(x + at_linear, linear);
     cuda::load<N>(dy + row * width + d, g);
@@ -96,6 +98,21 @@ struct SwigluSlopes {
     }
     cuda::store<N>(dx + at_gate, gate);
     cuda::store<N>(dx + at_linear, linear);
+  }
+  template <int N>
+  __device__ void at(std::int64_t row, std::int64_t d) const {
+    float gate[N], linear[N];
+    compute(row, d, gate, linear);
+  }
+  /// For the sums of columns, of dx as it is stored.
+  template <int N>
+  __device__ void at(std::int64_t row, std::int64_t d, float (&v)[2][N]) const {
+    compute(row, d, v[0], v[1]);
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+      v[0][k] = cuda::rounded<T>(v[0][k]);
+      v[1][k] = cuda::rounded<T>(v[1][k]);
+    }
   }
 };
 
@@ -135,9 +152,16 @@ template <class T>
 void execute(Cuda const& cuda, SwigluBackward<T> const& op) {
   constexpr int n = cuda::pack_size<T>;
   auto const width = op.dy.extent(1);
-  cuda::for_rows<n>(cuda, op.dy.extent(0), width,
-                    cuda::aligned_rows<n>(width, op.dy.data(), op.x.data(), op.dx.data()),
-                    SwigluSlopes<T>{width, op.dy.data(), op.x.data(), op.dx.data()});
+  auto const rows = op.dy.extent(0);
+  bool const packs = cuda::aligned_rows<n>(width, op.dy.data(), op.x.data(), op.dx.data());
+  SwigluSlopes<T> const slopes{width, op.dy.data(), op.x.data(), op.dx.data()};
+  if (op.dbias.empty() || rows == 0) {
+    cuda::for_rows<n>(cuda, rows, width, packs, slopes);
+  } else {
+    auto* const sums = op.dbias.data();
+    cuda::column_sums<2, n, float>(cuda, rows, width, packs, slopes,
+                                   cuda::AddToColumns<2>{{sums, sums + width}});
+  }
 }
 
 template void execute(Cuda const&, GeluForward<float> const&);

@@ -7,6 +7,20 @@
 #include "kernels/host/vector_math.hpp"
 
 namespace dino {
+namespace {
+
+/// dbias += column sums of dx, where there is a bias.
+template <class T>
+void add_bias_gradient(View<T const, 2> dx, View<float, 1> dbias) {
+  if (dbias.empty()) return;
+  auto const width = dx.extent(1);
+  auto const* const values = dx.data();
+  host::add_column_sums(dx.extent(0), width, dbias.data(), [=](std::int64_t i, std::int64_t j) {
+    return static_cast<float>(values[i * width + j]);
+  });
+}
+
+}  // namespace
 
 template <class T>
 void execute(Host const&, GeluForward<T> const& op) {
@@ -38,11 +52,7 @@ void execute(Host const&, GeluBackward<T> const& op) {
                            host::store(dx[i], static_cast<float>(dy[i]) * slope);
                          }
                        });
-  if (op.dbias.empty()) return;
-  auto const width = op.x.extent(1);
-  host::add_column_sums(
-      op.x.extent(0), width, op.dbias.data(),
-      [=](std::int64_t i, std::int64_t j) { return static_cast<float>(dx[i * width + j]); });
+  add_bias_gradient(View<T const, 2>(op.dx), op.dbias);
 }
 
 template <class T>
@@ -79,6 +89,7 @@ void execute(Host const&, SwigluBackward<T> const& op) {
       host::store(dlinear[i], g * z * s);
     }
   });
+  add_bias_gradient(View<T const, 2>(op.dx), op.dbias);
 }
 
 template void execute(Host const&, SwigluForward<float> const&);

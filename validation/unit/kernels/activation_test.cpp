@@ -137,6 +137,29 @@ TYPED_TEST(Activation, SwigluGatesItsSecondHalfAndItsGradient) {
   }
 }
 
+TYPED_TEST(Activation, SwigluBackwardAddsTheGradientOfTheBias) {
+  using T = TypeParam;
+  for (auto const& [rows, width] :
+       {std::pair<std::int64_t, std::int64_t>{0, 8}, {1, 1}, {3, 67}, {131, 40}, {70, 264}}) {
+    SCOPED_TRACE(fmt::format("{} x {}", rows, width));
+    auto const x = random_values<T>(rows * 2 * width, 2);
+    auto const dy = random_values<T>(rows * width, 3);
+    std::vector<T> dx(x.size()), alone(x.size());
+    auto dbias = random_values<float>(2 * width, 4);
+    auto expected = doubles(dbias);
+
+    run(space, SwigluBackward<T>{as<2>(dy, {rows, width}), as<2>(x, {rows, 2 * width}),
+                                 as<2>(alone, {rows, 2 * width})});
+    run(space, SwigluBackward<T>{as<2>(dy, {rows, width}), as<2>(x, {rows, 2 * width}),
+                                 as<2>(dx, {rows, 2 * width}), as<1>(dbias, {2 * width})});
+
+    EXPECT_EQ(doubles(dx), doubles(alone));
+    for (std::size_t i = 0; i < dx.size(); ++i)
+      expected[i % static_cast<std::size_t>(2 * width)] += doubles(alone)[i];
+    EXPECT_LE(deviation_from(dbias, expected), tolerance<float>(rows));
+  }
+}
+
 TYPED_TEST(Activation, WorksInPlace) {
   using T = TypeParam;
   auto const x = arguments<T>(67);
