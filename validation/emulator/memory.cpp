@@ -9,7 +9,7 @@
 namespace dino::emulator {
 namespace {
 
-constexpr std::size_t capacity = std::size_t{16} << 30;  // addresses; pages come with their use
+constexpr std::size_t capacity = std::size_t{64} << 30;  // addresses; pages come with their use
 constexpr std::size_t page = 4096;
 
 struct Memory {
