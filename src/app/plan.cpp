@@ -203,7 +203,7 @@ Json plan_json(train::Plan const& plan, Config const& config) {
             {"frozen_teacher", bytes_json(memory.frozen_teacher)},
             {"arena", memory.activation_bytes},
             {"logits", memory.logits_bytes},
-            {"crops", memory.crop_bytes},
+            {"crops", memory.crops_bytes},
             {"peak", memory.total_bytes()}}},
           {"matrix_flops", plan.work.matrix_flops},
           {"crop_sizes", sizes_json(plan)},

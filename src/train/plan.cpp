@@ -47,7 +47,7 @@ double shared_gathers(FrozenTeacher<T>& frozen) {
 }
 
 /// Crops that lie on a device at once: with DINO v1 those of a micro-batch, else those of a step.
-std::int64_t crop_bytes(Config const& config, std::int64_t images, std::int64_t micro_batches) {
+std::int64_t crops_of_step(Config const& config, std::int64_t images, std::int64_t micro_batches) {
   std::int64_t most = 0;
   for (auto const& sizes : config::crop_sizes(config.crops)) {
     auto const pixels = [](std::int64_t count, std::int64_t size) { return count * size * size; };
@@ -82,7 +82,7 @@ PlannedMemory memory_in(Config const& config, int ranks,
   memory.activation_bytes = cost.arena_bytes;
   memory.logits_bytes = cost.logits_bytes;
   if (planned_processor(config) == Processor::cuda)
-    memory.crop_bytes = crop_bytes(config, memory.images, memory.micro_batches);
+    memory.crops_bytes = crops_of_step(config, memory.images, memory.micro_batches);
   return memory;
 }
 
@@ -159,7 +159,7 @@ std::map<std::string, std::int64_t> count_parameters(ModelShape const& shape) {
 
 std::int64_t PlannedMemory::total_bytes() const {
   return bytes_of(student) + bytes_of(teacher) + bytes_of(gram_teacher) + bytes_of(frozen_teacher) +
-         activation_bytes + crop_bytes;
+         activation_bytes + crops_bytes;
 }
 
 std::vector<std::pair<char const*, std::int64_t>> parts_of(PlannedMemory const& memory) {
@@ -174,7 +174,7 @@ std::vector<std::pair<char const*, std::int64_t>> parts_of(PlannedMemory const& 
                              memory.gram_teacher.working + memory.frozen_teacher.working},
       {"activations and scratch", memory.activation_bytes - memory.logits_bytes},
       {"logits over prototypes", memory.logits_bytes},
-      {"crops on the device", memory.crop_bytes}};
+      {"crops on their way to the device", memory.crops_bytes}};
   std::erase_if(parts, [](auto const& part) { return part.second == 0; });
   return parts;
 }

@@ -24,7 +24,7 @@ struct PlannedMemory {
   /// The arena, of the largest crops: activations, logits and scratch.
   std::int64_t activation_bytes = 0;
   std::int64_t logits_bytes = 0;  ///< of these, matrices over prototypes: at most run.logits_mib
-  std::int64_t crop_bytes = 0;    ///< of a device: the crops of a step
+  std::int64_t crops_bytes = 0;   ///< of a device: the crops of a step
   std::int64_t images = 0;        ///< of a micro-batch, at most
   std::int64_t micro_batches = 1;
   double shared_gathers = 0;  ///< bytes of a frozen teacher that several students' ranks share

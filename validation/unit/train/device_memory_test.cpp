@@ -37,9 +37,9 @@ TEST(PlannedMemory, HasTheCropsOfADevice) {
   Tally tally;
   std::int64_t const of_image = 3 * 4 * (2 * 32 * 32 + 3 * 16 * 16);
 
-  EXPECT_EQ(planned_on(Dry{&tally}, small("dinov1"), 1, 0).crop_bytes, 0);
-  EXPECT_EQ(planned_on(device_to_be(tally), small("dinov1"), 1, 0).crop_bytes, 8 * of_image);
-  EXPECT_EQ(planned_on(device_to_be(tally), small("dinov2"), 1, 0).crop_bytes, 24 * of_image);
+  EXPECT_EQ(planned_on(Dry{&tally}, small("dinov1"), 1, 0).crops_bytes, 0);
+  EXPECT_EQ(planned_on(device_to_be(tally), small("dinov1"), 1, 0).crops_bytes, 8 * of_image);
+  EXPECT_EQ(planned_on(device_to_be(tally), small("dinov2"), 1, 0).crops_bytes, 24 * of_image);
 }
 
 TEST(PlannedMemory, IsTheSumOfItsParts) {
