@@ -16,6 +16,7 @@ void GeluBackward<T>::check() const {
   require_extents("GeluBackward", "x", x, x.extents());
   require_extents("GeluBackward", "dy", dy, x.extents());
   require_extents("GeluBackward", "dx", dx, x.extents());
+  if (!dbias.empty()) require_extents("GeluBackward", "dbias", dbias, {x.extent(1)});
 }
 
 template <class T>
@@ -29,6 +30,7 @@ void SwigluBackward<T>::check() const {
   require_extents("SwigluBackward", "dy", dy, dy.extents());
   require_extents("SwigluBackward", "x", x, {dy.extent(0), 2 * dy.extent(1)});
   require_extents("SwigluBackward", "dx", dx, x.extents());
+  if (!dbias.empty()) require_extents("SwigluBackward", "dbias", dbias, {x.extent(1)});
 }
 
 template struct SwigluForward<float>;

@@ -13,11 +13,13 @@ struct GeluForward {
   void check() const;
 };
 
-/// dx = dy (Φ(x) + x φ(x)).
+/// dx = dy (Φ(x) + x φ(x)), and dbias += column sums of dx, which is the gradient of the bias that
+/// was added to x: a pass over dx less than with LinearBackwardWeight's.
 template <class T>
 struct GeluBackward {
-  View<T const, 2> dy, x;  ///< [T, H]
-  View<T, 2> dx;           ///< [T, H], may alias dy
+  View<T const, 2> dy, x;     ///< [T, H]
+  View<T, 2> dx;              ///< [T, H], may alias dy
+  View<float, 1> dbias = {};  ///< [H], added to, of dx as it is stored; or empty: there is none
   void check() const;
 };
 
@@ -30,12 +32,14 @@ struct SwigluForward {
   void check() const;
 };
 
-/// dx = [dy ⊙ linear ⊙ silu'(gate) | dy ⊙ silu(gate)], silu'(z) = σ(z)(1 + z(1 - σ(z))).
+/// dx = [dy ⊙ linear ⊙ silu'(gate) | dy ⊙ silu(gate)], silu'(z) = σ(z)(1 + z(1 - σ(z))), and
+/// dbias += column sums of dx, as for GeluBackward.
 template <class T>
 struct SwigluBackward {
-  View<T const, 2> dy;  ///< [T, H]
-  View<T const, 2> x;   ///< [T, 2 H]
-  View<T, 2> dx;        ///< [T, 2 H], may alias x
+  View<T const, 2> dy;        ///< [T, H]
+  View<T const, 2> x;         ///< [T, 2 H]
+  View<T, 2> dx;              ///< [T, 2 H], may alias x
+  View<float, 1> dbias = {};  ///< [2 H], added to, of dx as it is stored; or empty: there is none
   void check() const;
 };
 

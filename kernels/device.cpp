@@ -67,4 +67,22 @@ std::string out_of_memory_text(std::int64_t needed, std::int64_t free, std::int6
       device, gib(needed), gib(free), gib(total));
 }
 
+std::optional<DeviceMemoryState> memory_state(Space const& space) {
+  return std::visit(
+      [](auto const& where) -> std::optional<DeviceMemoryState> {
+        if constexpr (requires { memory_on(where); }) return memory_on(where);
+        return std::nullopt;
+      },
+      space);
+}
+
+Launches launches(Space const& space) {
+  return std::visit(
+      [](auto const& where) -> Launches {
+        if constexpr (requires { launches_on(where); }) return launches_on(where);
+        return {};
+      },
+      space);
+}
+
 }  // namespace dino

@@ -49,6 +49,30 @@ std::optional<int> choose_device(std::string const& wish, DeviceList const& list
 std::string out_of_memory_text(std::int64_t needed, std::int64_t free, std::int64_t total,
                                std::string const& device);
 
+/// Memory of the device that a space is on, bytes. Whoever else uses it takes of the same.
+struct DeviceMemoryState {
+  std::int64_t free = 0, total = 0;
+  std::string bus;  ///< of the device, see DeviceInfo
+};
+/// None where the space is no device's.
+std::optional<DeviceMemoryState> memory_state(Space const& space);
+
+/// What has been queued on a device since its space was made.
+struct Launches {
+  std::int64_t kernels = 0;   ///< of this program
+  std::int64_t products = 0;  ///< calls of cuBLASLt and cuDNN, a kernel or a few each
+  std::int64_t copies_in = 0, copies_out = 0;  ///< the host waits for those that come out
+  Launches operator-(Launches const& before) const {
+    return {kernels - before.kernels, products - before.products, copies_in - before.copies_in,
+            copies_out - before.copies_out};
+  }
+};
+/// Nothing where the space is no device's.
+Launches launches(Space const& space);
+
+std::optional<DeviceMemoryState> memory_on(Cuda const& cuda);
+Launches launches_on(Cuda const& cuda);
+
 /// PCI address of the space's device, the same in every process of a node.
 std::string bus_of(Cuda const& cuda);
 

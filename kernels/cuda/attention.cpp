@@ -97,6 +97,7 @@ std::optional<std::vector<SegmentPlan>> find_plans(cuda::Context& context,
 void run_plan(cuda::Context& context, GraphPlan const& plan,
               std::span<GraphPlan::Operand const> operands) {
   plan.run(context.cudnn(), operands, context.cudnn_workspace(plan.workspace_bytes()));
+  ++context.launches().products;
 }
 
 GraphPlan::Operand operand(FlashOperand which, void const* data) {

@@ -141,6 +141,7 @@ void Context::copy_in(void* to, void const* from, std::int64_t bytes) {
     cuda_check(cudaMemcpyAsync(static_cast<std::byte*>(to) + begin, staging.memory.get(), count,
                                cudaMemcpyHostToDevice, stream()));
     cuda_check(cudaEventRecord(staging.done.get(), stream()));
+    ++launches_.copies_in;
   }
 }
 
@@ -148,6 +149,7 @@ void Context::copy_out(void* to, void const* from, std::int64_t bytes) {
   cuda_check(
       cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost, stream()));
   cuda_check(cudaStreamSynchronize(stream()));
+  ++launches_.copies_out;
 }
 
 cudaStream_t stream_of(Cuda const& cuda) {
@@ -166,8 +168,9 @@ void require_partials(std::int64_t bytes) {
   require(bytes <= partials_bytes, ExitCode::bug,
           "an operation needs {} bytes for partial results, there are {}", bytes, partials_bytes);
 }
-void check_launch() {
+void check_launch(Cuda const& cuda) {
   cuda_check(cudaGetLastError());
+  ++cuda.context->launches().kernels;
 }
 
 }  // namespace cuda
@@ -188,6 +191,16 @@ void copy_out(Cuda const& cuda, void* to, void const* from, std::int64_t bytes) 
 }
 void wait_for(Cuda const& cuda) {
   cuda::cuda_check(cudaStreamSynchronize(cuda.context->stream()));
+}
+
+std::optional<DeviceMemoryState> memory_on(Cuda const& cuda) {
+  std::size_t free = 0, total = 0;  // of the current device, which a context makes its own
+  cuda::cuda_check(cudaMemGetInfo(&free, &total));
+  return DeviceMemoryState{static_cast<std::int64_t>(free), static_cast<std::int64_t>(total),
+                           bus_of(cuda)};
+}
+Launches launches_on(Cuda const& cuda) {
+  return cuda.context->launches();
 }
 
 Space device_space(int ordinal, std::function<void()> between) {

@@ -8,6 +8,7 @@
 #include "kernels/cuda/check.hpp"
 #include "kernels/cuda/flash_attention.hpp"
 #include "kernels/cuda/gemm_plans.hpp"
+#include "kernels/device.hpp"
 
 namespace dino::cuda {
 
@@ -82,6 +83,9 @@ class Context {
   /// Memory for cuDNN. It grows to the largest plan: in a run's first step only.
   std::byte* cudnn_workspace(std::int64_t bytes);
 
+  /// What was queued so far; who queues something counts it.
+  Launches& launches() { return launches_; }
+
   /// Host memory may be reused on return; the copy itself is queued.
   void copy_in(void* to, void const* from, std::int64_t bytes);
   /// Returns when the copy, and all that was queued before, is done.
@@ -107,6 +111,7 @@ class Context {
   std::int64_t cudnn_workspace_bytes_ = 0;
   std::array<Staging, 2> staging_;
   std::size_t next_staging_ = 0;
+  Launches launches_;
 };
 
 }  // namespace dino::cuda

@@ -7,6 +7,7 @@
 #include "kernels/cuda/context.hpp"
 
 namespace dino {
+
 namespace {
 
 std::string bus_id(int ordinal) {

@@ -30,7 +30,7 @@ template <class... Parameters, class... Arguments>
 void launch(Cuda const& cuda, LaunchShape const& shape, void (*kernel)(Parameters...),
             Arguments const&... arguments) {
   kernel<<<shape.grid, shape.block, shape.shared_bytes, stream_of(cuda)>>>(arguments...);
-  check_launch();
+  check_launch(cuda);
 }
 
 }  // namespace dino::cuda

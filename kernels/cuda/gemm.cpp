@@ -86,6 +86,7 @@ bool multiply(Cuda const& cuda, GemmShape shape, Operands const& operands) {
       context.blas(), plan->product.get(), &one, operands.a, plan->a.get(), operands.b,
       plan->b.get(), &beta, operands.d, plan->d.get(), operands.d, plan->d.get(), &plan->algorithm,
       context.blas_workspace(), cuda::Context::blas_workspace_bytes, context.stream()));
+  ++context.launches().products;
   return true;
 }
 

@@ -21,7 +21,7 @@ std::byte* partials_of(Cuda const& cuda);
 /// \throws Error (a bug) unless partials of one operation fit
 void require_partials(std::int64_t bytes);
 
-/// \throws Error (a bug) where the launch before failed
-void check_launch();
+/// Counts the launch before. \throws Error (a bug) where it failed
+void check_launch(Cuda const& cuda);
 
 }  // namespace dino::cuda

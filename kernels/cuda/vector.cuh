@@ -36,6 +36,14 @@ __device__ inline void assign(bfloat16& to, float x) {
   to.bits = bfloat16_bits(x);
 }
 
+/// A value as one of type T stores it.
+template <class T>
+__device__ inline float rounded(float x) {
+  T stored;
+  assign(stored, x);
+  return to_float(stored);
+}
+
 /// v = the N values at p, which is aligned as Pack is.
 template <int N, class T>
 __device__ inline void load(T const* p, float (&v)[N]) {

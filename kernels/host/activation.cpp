@@ -2,10 +2,25 @@
 #include "kernels/activation.hpp"
 
 #include "kernels/host/parallel.hpp"
+#include "kernels/host/row_math.hpp"
 #include "kernels/host/store.hpp"
 #include "kernels/host/vector_math.hpp"
 
 namespace dino {
+namespace {
+
+/// dbias += column sums of dx, where there is a bias.
+template <class T>
+void add_bias_gradient(View<T const, 2> dx, View<float, 1> dbias) {
+  if (dbias.empty()) return;
+  auto const width = dx.extent(1);
+  auto const* const values = dx.data();
+  host::add_column_sums(dx.extent(0), width, dbias.data(), [=](std::int64_t i, std::int64_t j) {
+    return static_cast<float>(values[i * width + j]);
+  });
+}
+
+}  // namespace
 
 template <class T>
 void execute(Host const&, GeluForward<T> const& op) {
@@ -37,6 +52,7 @@ void execute(Host const&, GeluBackward<T> const& op) {
                            host::store(dx[i], static_cast<float>(dy[i]) * slope);
                          }
                        });
+  add_bias_gradient(View<T const, 2>(op.dx), op.dbias);
 }
 
 template <class T>
@@ -73,6 +89,7 @@ void execute(Host const&, SwigluBackward<T> const& op) {
       host::store(dlinear[i], g * z * s);
     }
   });
+  add_bias_gradient(View<T const, 2>(op.dx), op.dbias);
 }
 
 template void execute(Host const&, SwigluForward<float> const&);

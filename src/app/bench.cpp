@@ -13,8 +13,6 @@
 #include "data/open_shards.hpp"
 #include "io/checkpoint_bench.hpp"
 #include "train/device.hpp"
-#include "train/slice.hpp"
-#include "train/step_figure.hpp"
 
 namespace dino::app {
 namespace {
@@ -35,11 +33,6 @@ Json gemm_json(Space const& space, Precision precision, std::int64_t rows, std::
           {"forward_gflops", figure.forward},
           {"backward_input_gflops", figure.backward_input},
           {"backward_weight_gflops", figure.backward_weight}};
-}
-
-/// Time of the forward product and both backward products of a layer: their common rate.
-double common_rate(GemmFigure const& figure) {
-  return 3.0 / (1 / figure.forward + 1 / figure.backward_input + 1 / figure.backward_weight);
 }
 
 void declare_gemm(CLI::App& command, Action& action) {
@@ -64,69 +57,6 @@ void declare_gemm(CLI::App& command, Action& action) {
           json[name].push_back(gemm_json(space, precision, rows, in, out, *seconds));
       }
       return print(world, json);
-    };
-  });
-}
-
-Json times_json(train::StepTimes const& times) {
-  return {{"teacher", times.teacher},
-          {"student_forward", times.student_forward},
-          {"loss", times.loss},
-          {"backward", times.backward},
-          {"communication", times.communication},
-          {"optimizer", times.optimizer}};
-}
-
-Json bytes_json(shard::StoreBytes const& bytes) {
-  return {{"parameters", bytes.parameters},
-          {"gradients", bytes.gradients},
-          {"optimizer", bytes.optimizer},
-          {"working", bytes.working}};
-}
-
-/// Widths of a layer that the rate of a step is compared with: the second branch of a block, or the
-/// first convolution of a third-stage bottleneck.
-std::pair<std::int64_t, std::int64_t> typical_layer(train::ModelShape const& shape) {
-  if (shape.resnet) return {16 * shape.resnet->width, 4 * shape.resnet->width};
-  return {shape.backbone.embed_dim, shape.backbone.mlp_hidden};
-}
-
-ExitCode bench_step(Communicator const& world, Config const& config, std::int64_t steps) {
-  auto const figure = train::measure_step(world, config, steps);
-  auto const shape = train::model_shape(config);
-  auto const precision = config.run.precision == "bf16" ? Precision::bf16 : Precision::fp32;
-  auto const space = train::make_space(world, train::wished_device(config));
-  // The same ranks at once, as in the step: they share cores and memory.
-  auto const [in, out] = typical_layer(shape);
-  auto const gemm = common_rate(measure_gemm(space, precision, 4096, in, out, 2.0));
-  return print(world, {{"bench", "step"},
-                       {"ranks", world.size()},
-                       {"device", is_host(space) ? "host" : "cuda"},
-                       {"precision", config.run.precision},
-                       {"batch_size", config.data.batch_size},
-                       {"parameters", figure.parameters},
-                       {"seconds_per_step", figure.seconds},
-                       {"images_per_second", figure.images_per_second},
-                       {"gflops_per_rank", figure.gflops},
-                       {"gemm_gflops_per_rank", gemm},
-                       {"share_of_gemm", figure.gflops / gemm},
-                       {"arena_bytes", figure.arena_bytes},
-                       {"logits_bytes", figure.logits_bytes},
-                       {"student_bytes", bytes_json(figure.student)},
-                       {"teacher_bytes", bytes_json(figure.teacher)},
-                       {"seconds", times_json(figure.times)}});
-}
-
-void declare_step(CLI::App& command, Action& action) {
-  auto const options = std::make_shared<ConfigOptions>();
-  auto const steps = std::make_shared<std::int64_t>(5);
-  options->declare(command);
-  command.add_option("--steps", *steps, "measured steps; the fastest counts")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  command.callback([options, steps, &action] {
-    action = [options, steps](Communicator const& world) {
-      return bench_step(world, options->load(world), *steps);
     };
   });
 }
@@ -200,7 +130,7 @@ void declare_checkpoint(CLI::App& command, Action& action) {
 
 void declare_bench(CLI::App& command, Action& action) {
   command.require_subcommand(1);
-  declare_step(*command.add_subcommand("step", "a training step without data"), action);
+  declare_bench_step(*command.add_subcommand("step", "a training step without data"), action);
   declare_loader(*command.add_subcommand(
                      "loader", "read, decode, augment; decode alone, and augment on the device"),
                  action);

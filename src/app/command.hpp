@@ -33,5 +33,6 @@ void declare_features(CLI::App& command, Action& action);
 void declare_eval(CLI::App& command, Action& action);
 void declare_info(CLI::App& command, Action& action);
 void declare_bench(CLI::App& command, Action& action);
+void declare_bench_step(CLI::App& command, Action& action);  // of `bench`
 
 }  // namespace dino::app

@@ -66,24 +66,10 @@ void print_parameters(train::Plan const& plan) {
 }
 
 void print_bytes(train::PlannedMemory const& memory) {
-  auto const bytes = [](char const* name, std::int64_t count) {
-    row(name, bytes_text(static_cast<double>(count)));
-  };
   fmt::print("bytes of a rank\n");
-  bytes("student, float32 masters", memory.student.parameters);
-  bytes("gradients", memory.student.gradients);
-  bytes("AdamW moments", memory.student.optimizer);
-  bytes("teacher, float32 masters", memory.teacher.parameters);
-  if (memory.gram_teacher.parameters > 0)
-    bytes("Gram teacher, float32 masters", memory.gram_teacher.parameters);
-  if (memory.frozen_teacher.parameters > 0)
-    bytes("frozen teacher, float32 masters", memory.frozen_teacher.parameters);
-  bytes("gathered units", memory.student.working + memory.teacher.working +
-                              memory.gram_teacher.working + memory.frozen_teacher.working);
-  bytes("activations and scratch", memory.activation_bytes - memory.logits_bytes);
-  bytes("logits over prototypes", memory.logits_bytes);
-  if (memory.crops_bytes > 0) bytes("crops on their way to the device", memory.crops_bytes);
-  bytes("peak", memory.total_bytes());
+  for (auto const& [name, bytes] : train::parts_of(memory))
+    row(name, bytes_text(static_cast<double>(bytes)));
+  row("peak", bytes_text(static_cast<double>(memory.total_bytes())));
 }
 
 void print_work(train::StepWork const& work, double shared_gathers) {

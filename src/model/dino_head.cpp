@@ -174,14 +174,20 @@ View<T, 2> DinoHead<T>::mlp_backward(Arena& arena, View<T, 2> dy, typename Store
     auto const name = linear_name(shape_, i);
     auto const x = inputs_[static_cast<std::size_t>(i)];
     auto const dx = arena.take<T, 2>(x.extents());
-    run(space_, LinearBackwardWeight<T>{.x = x,
-                                        .dy = dy,
-                                        .dweight = g.matrix(name + ".weight"),
-                                        .dbias = g.vector(name + ".bias")});
+    // The last layer's; other biases' with the activation behind them, unless a norm lies between.
+    View<float, 1> dbias;
+    if (i == shape_.nlayers - 1 || !norms_.empty()) dbias = g.vector(name + ".bias");
+    run(space_, LinearBackwardWeight<T>{
+                    .x = x, .dy = dy, .dweight = g.matrix(name + ".weight"), .dbias = dbias});
     run(space_, LinearBackwardInput<T>{.dy = dy, .weight = p.matrix(name + ".weight"), .dx = dx});
     dy = dx;
     if (i == 0) break;
-    run(space_, GeluBackward<T>{.dy = dx, .x = hidden_[static_cast<std::size_t>(i - 1)], .dx = dx});
+    View<float, 1> dbias_before;
+    if (norms_.empty()) dbias_before = g.vector(linear_name(shape_, i - 1) + ".bias");
+    run(space_, GeluBackward<T>{.dy = dx,
+                                .x = hidden_[static_cast<std::size_t>(i - 1)],
+                                .dx = dx,
+                                .dbias = dbias_before});
     if (norms_.empty()) continue;
     typename BatchNorm<T>::Gradients const rows{.dy = dx, .dresidual = {}};
     auto const norm = norm_name(i - 1);

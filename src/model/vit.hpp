@@ -212,8 +212,8 @@ class Vit : public Backbone<T> {
                           View<T, 2> dbranch, View<T, 2> dnorm) const;
   void ffn_backward(Arena& arena, BlockKept const& kept, shard::UnitView<T const> const& p,
                     shard::UnitView<float> const& g, View<T, 2> dbranch, View<T, 2> dnorm) const;
-  void first_layer_backward(Arena& arena, BlockKept const& kept, shard::UnitView<float> const& g,
-                            View<T const, 2> dhidden) const;
+  void activation_backward(Arena& arena, BlockKept const& kept, shard::UnitView<float> const& g,
+                           View<T const, 2> dactivation, View<T, 2> dhidden) const;
   void leave_branch_backward(Arena& arena, BranchKept const& kept,
                              shard::UnitView<T const> const& p, shard::UnitView<float> const& g,
                              std::string const& norm, View<T const, 2> dnorm, View<T, 2> dx) const;

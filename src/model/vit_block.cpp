@@ -287,28 +287,30 @@ void Vit<T>::ffn_backward(Arena& arena, BlockKept const& kept, UnitView<T const>
                                       .dbias = g.vector(second + ".bias")});
   run(space_, LinearBackwardInput<T>{
                   .dy = dbranch, .weight = p.matrix(second + ".weight"), .dx = dactivation});
-  if (mlp) {
-    run(space_, GeluBackward<T>{.dy = dactivation, .x = kept.hidden, .dx = dhidden});
-  } else {
-    run(space_, SwigluBackward<T>{.dy = dactivation, .x = kept.hidden, .dx = dhidden});
-  }
-  first_layer_backward(arena, kept, g, dhidden);
+  activation_backward(arena, kept, g, dactivation, dhidden);
+  run(space_,
+      LinearBackwardWeight<T>{
+          .x = kept.ffn.norm, .dy = dhidden, .dweight = first_weight(shape_, g), .dbias = {}});
   run(space_,
       LinearBackwardInput<T>{.dy = dhidden, .weight = first_weight(shape_, p), .dx = dnorm});
 }
 
-/// Gradients of the first layer's parameters.
+/// The gradient before the activation, and that of the first layer's bias, which is its sum.
 template <class T>
-void Vit<T>::first_layer_backward(Arena& arena, BlockKept const& kept, UnitView<float> const& g,
-                                  View<T const, 2> dhidden) const {
+void Vit<T>::activation_backward(Arena& arena, BlockKept const& kept, UnitView<float> const& g,
+                                 View<T const, 2> dactivation, View<T, 2> dhidden) const {
   auto dbias = first_bias(shape_, g);
   if (split_bias(shape_)) {
     dbias = arena.take<float, 1>({shape_.ffn_columns()});
     run(space_, Fill<float>{.y = dbias});
   }
-  run(space_,
-      LinearBackwardWeight<T>{
-          .x = kept.ffn.norm, .dy = dhidden, .dweight = first_weight(shape_, g), .dbias = dbias});
+  if (shape_.ffn == Ffn::mlp) {
+    run(space_,
+        GeluBackward<T>{.dy = dactivation, .x = kept.hidden, .dx = dhidden, .dbias = dbias});
+  } else {
+    run(space_,
+        SwigluBackward<T>{.dy = dactivation, .x = kept.hidden, .dx = dhidden, .dbias = dbias});
+  }
   if (!split_bias(shape_)) return;
   auto const h = shape_.mlp_hidden;
   run(space_, Axpy<float>{.a = 1, .x = dbias.rows(0, h), .y = g.vector("mlp.w1.bias")});

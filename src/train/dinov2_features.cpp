@@ -4,7 +4,7 @@
 
 #include "kernels/elementwise.hpp"
 #include "train/dinov2_step.hpp"
-#include "train/stopwatch.hpp"
+#include "train/part_timer.hpp"
 #include "train/token_rows.hpp"
 
 namespace dino::train {
@@ -53,7 +53,7 @@ void DinoV2Step<T>::run_ahead(Arena& arena, std::vector<Work>& work, StepSetting
   for (auto& part : work) {
     classes.push_back(arena.take<float, 2>({part.globals(), dim()}));
     ArenaScope const pass(arena);
-    Stopwatch const watch(times_.student_forward);
+    Stopwatch const watch(timer_, Part::student_forward);
     auto const features = features_ahead(arena, part);
     run(space_,
         Cast<T, float>{.x = features.rows(0, part.globals()).flat(), .y = classes.back().flat()});
@@ -64,7 +64,7 @@ void DinoV2Step<T>::run_ahead(Arena& arena, std::vector<Work>& work, StepSetting
     put_gram_targets(arena, part, targets.rows(begin, end));
     begin = end;
   }
-  Stopwatch const watch(times_.loss);
+  Stopwatch const watch(timer_, Part::loss);
   if (with_koleo) koleo_ahead(arena, work, classes);
   if (gram_of_batch()) gram_ahead(arena, work, student, targets, settings.gram_weight);
 }

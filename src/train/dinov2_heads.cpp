@@ -5,7 +5,7 @@
 
 #include "kernels/elementwise.hpp"
 #include "train/dinov2_step.hpp"
-#include "train/stopwatch.hpp"
+#include "train/part_timer.hpp"
 
 namespace dino::train {
 
@@ -90,13 +90,13 @@ auto DinoV2Step<T>::head_losses(Arena& arena, std::vector<Work> const& work,
                                 StepSettings const& settings) -> HeadLosses {
   std::vector<TokenLoss<T>> dino{class_tokens(arena, settings)}, ibot;
   (shared_head() ? dino : ibot).push_back(patch_tokens(arena, work, settings));
-  HeadLosses losses{.dino{space_, times_, student_.head.prototypes(), target_head().prototypes(),
+  HeadLosses losses{.dino{space_, timer_, student_.head.prototypes(), target_head().prototypes(),
                           std::move(dino)},
                     .ibot = {},
                     .memory = {}};
   std::vector<PrototypeLoss<T>*> heads{&losses.dino};
   if (!shared_head()) {
-    losses.ibot.emplace(space_, times_, student_.ibot_head->prototypes(),
+    losses.ibot.emplace(space_, timer_, student_.ibot_head->prototypes(),
                         target_patch_head().prototypes(), std::move(ibot));
     heads.push_back(&*losses.ibot);
   }
@@ -123,11 +123,11 @@ void DinoV2Step<T>::head_pass(Arena& arena, DinoHead<T>& head, PrototypeLoss<T>&
   ArenaScope const scope(arena);
   View<T, 2> rows;
   {
-    Stopwatch const watch(times_.student_forward);
+    Stopwatch const watch(timer_, Part::student_forward);
     rows = head.forward(arena, features, Keep::yes);
   }
   auto const drows = loss.run_student(arena, memory, micro_batch, rows, last);
-  Stopwatch const watch(times_.backward);
+  Stopwatch const watch(timer_, Part::backward);
   auto const d = head.backward(arena, drows, last);
   run(space_, Cast<T, T>{.x = d.flat(), .y = dfeatures.flat()});
 }

@@ -6,7 +6,7 @@
 
 #include "base/error.hpp"
 #include "kernels/elementwise.hpp"
-#include "train/stopwatch.hpp"
+#include "train/part_timer.hpp"
 #include "train/token_rows.hpp"
 
 namespace dino::train {
@@ -48,10 +48,10 @@ void DinoV2Step<T>::accumulate(Arena& arena, StepBatchSource const& source,
   if (gram_ && gram_->teacher()) gram_->teacher()->before_step(teacher_.store, settings.iteration);
   std::vector<Work> work(static_cast<std::size_t>(source.micro_batches));
   for (auto& part : work) {
-    part.batch = source.next();
+    part.batch = this->take(source.next);
     prepare(arena, part);
     if (exchange_) continue;
-    Stopwatch const watch(times_.teacher);
+    Stopwatch const watch(timer_, Part::teacher);
     teacher_pass(arena, part);
   }
   if (exchange_) share_targets(arena, source, work);
@@ -179,7 +179,7 @@ void DinoV2Step<T>::student_pass(Arena& arena, Work& work, HeadLosses& losses,
   auto const rows = student_rows(arena, work, layout);
   View<T, 2> features;
   {
-    Stopwatch const watch(times_.student_forward);
+    Stopwatch const watch(timer_, Part::student_forward);
     auto const tokens = backbone.forward(arena, images, work.draws(), Keep::yes, masks);
     auto const groups =
         row_groups(work.globals(), classes - work.globals(), rows.extent(0) - classes);
@@ -197,13 +197,13 @@ void DinoV2Step<T>::student_pass(Arena& arena, Work& work, HeadLosses& losses,
   head_pass(arena, student_.head, losses.dino, losses.memory, micro_batch, features.rows(0, end),
             dfeatures.rows(0, end), last);
   {
-    Stopwatch const watch(times_.loss);
+    Stopwatch const watch(timer_, Part::loss);
     add_koleo(arena, work, features, dfeatures);
     auto const patches = [&](View<T, 2> of) { return of.rows(classes, of.extent(0)); };
     run(space_, Fill<T>{.y = dfeatures.rows(count, dfeatures.extent(0)).flat()});
     add_gram(arena, work, patches(features), patches(dfeatures), gram_weight_);
   }
-  Stopwatch const watch(times_.backward);
+  Stopwatch const watch(timer_, Part::backward);
   backbone.normalize_backward(dfeatures, dfeatures, last);
   backbone.backward(arena, images, backbone.scatter_rows(arena, dfeatures, rows), last);
 }

@@ -76,7 +76,7 @@ class DinoV2Step : public TrainingStep<T> {
 
  private:
   using Base = TrainingStep<T>;
-  using Base::space_, Base::world_, Base::global_batch_, Base::times_, Base::student_,
+  using Base::space_, Base::world_, Base::global_batch_, Base::timer_, Base::student_,
       Base::teacher_, Base::spread_, Base::groups_, Base::logits_limit_, Base::logits_bytes_;
   using typename Base::StoreLast;
   using typename Base::Term;

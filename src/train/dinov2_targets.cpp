@@ -5,7 +5,7 @@
 
 #include "kernels/residual.hpp"
 #include "train/dinov2_step.hpp"
-#include "train/stopwatch.hpp"
+#include "train/part_timer.hpp"
 #include "train/token_rows.hpp"
 
 namespace dino::train {
@@ -60,12 +60,12 @@ void DinoV2Step<T>::share_targets(Arena& arena, StepBatchSource const& source,
   std::vector<Work> passes(static_cast<std::size_t>(source.teacher_micro_batches));
   for (auto& part : passes) {
     part.of_student = false;
-    part.batch = source.next_of_teacher();
+    part.batch = this->take(source.next_of_teacher);
     prepare(arena, part);
-    Stopwatch const watch(times_.teacher);
+    Stopwatch const watch(timer_, Part::teacher);
     teacher_pass(arena, part);
   }
-  Stopwatch const watch(times_.communication);
+  Stopwatch const watch(timer_, Part::communication);
   exchange_rows(arena, passes, work, Tokens::classes);
   if (with_ibot()) exchange_rows(arena, passes, work, Tokens::patches);
 }

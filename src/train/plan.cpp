@@ -153,6 +153,23 @@ std::int64_t PlannedMemory::total_bytes() const {
          activation_bytes + crops_bytes;
 }
 
+std::vector<std::pair<char const*, std::int64_t>> parts_of(PlannedMemory const& memory) {
+  std::vector<std::pair<char const*, std::int64_t>> parts{
+      {"student, float32 masters", memory.student.parameters},
+      {"gradients", memory.student.gradients},
+      {"AdamW moments", memory.student.optimizer},
+      {"teacher, float32 masters", memory.teacher.parameters},
+      {"Gram teacher, float32 masters", memory.gram_teacher.parameters},
+      {"frozen teacher, float32 masters", memory.frozen_teacher.parameters},
+      {"gathered units", memory.student.working + memory.teacher.working +
+                             memory.gram_teacher.working + memory.frozen_teacher.working},
+      {"activations and scratch", memory.activation_bytes - memory.logits_bytes},
+      {"logits over prototypes", memory.logits_bytes},
+      {"crops on their way to the device", memory.crops_bytes}};
+  std::erase_if(parts, [](auto const& part) { return part.second == 0; });
+  return parts;
+}
+
 PlannedMemory plan_memory(Config const& config, int ranks, int all_ranks) {
   auto const teacher = planned_teacher(config, all_ranks);
   return config.run.precision == "bf16" ? memory_in<bfloat16>(config, ranks, teacher)

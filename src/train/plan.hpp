@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "config/config.hpp"
@@ -54,6 +55,8 @@ std::map<std::string, std::int64_t> count_parameters(ModelShape const& shape);
 /// \param all_ranks  of all students that share a frozen teacher; 0: there is one student
 /// \throws Error (usage) where the strategy does not fit the number of ranks
 PlannedMemory plan_memory(Config const& config, int ranks, int all_ranks = 0);
+/// Its parts by their names, in bytes; those that there are.
+std::vector<std::pair<char const*, std::int64_t>> parts_of(PlannedMemory const& memory);
 Plan make_plan(Config const& config, int ranks, int all_ranks = 0);
 
 /// Steps of a run; unset where that is for the data set to say.

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "kernels/elementwise.hpp"
-#include "train/stopwatch.hpp"
+#include "train/part_timer.hpp"
 
 namespace dino::train {
 namespace {
@@ -25,10 +25,10 @@ constexpr std::int64_t student_bytes = float_bytes + (std::is_same_v<T, float>
 }  // namespace
 
 template <class T>
-PrototypeLoss<T>::PrototypeLoss(Space const& space, StepTimes& times, Prototypes<T>& student,
+PrototypeLoss<T>::PrototypeLoss(Space const& space, PartTimer& timer, Prototypes<T>& student,
                                 Prototypes<T>& teacher, std::vector<TokenLoss<T>> kinds)
     : space_(space),
-      times_(times),
+      timer_(timer),
       student_(student),
       teacher_(teacher),
       kinds_(std::move(kinds)) {}
@@ -117,10 +117,10 @@ void PrototypeLoss<T>::prepare(Arena& arena, LogitMemory& memory) {
   if (memory.teacher == LogitMemory::Teacher::kept) {
     keep_logits(arena, memory);
   } else {
-    Stopwatch const watch(times_.teacher);
+    Stopwatch const watch(timer_, Part::teacher);
     teacher_.load(arena);
   }
-  Stopwatch const watch(times_.loss);
+  Stopwatch const watch(timer_, Part::loss);
   for (std::size_t kind = 0; kind < kinds_.size(); ++kind) {
     if (kinds_[kind].solve) solve(kind, memory);
   }
@@ -129,7 +129,7 @@ void PrototypeLoss<T>::prepare(Arena& arena, LogitMemory& memory) {
 /// In the order of the tiles that the student's pass will ask for.
 template <class T>
 void PrototypeLoss<T>::keep_logits(Arena& arena, LogitMemory& memory) {
-  Stopwatch const watch(times_.teacher);
+  Stopwatch const watch(timer_, Part::teacher);
   ArenaScope const scope(arena);
   teacher_.load(arena);
   for (auto& micro_batch : micro_batches_) {
@@ -178,7 +178,7 @@ LogitTile PrototypeLoss<T>::teacher_tile(Arena& arena, LogitMemory& memory, std:
   auto const per_item = kinds_[kind].teacher_rows;
   if (memory.teacher == LogitMemory::Teacher::kept)
     return {rows.kept.values.rows(items.begin * per_item, items.end * per_item), rows.kept.holds};
-  Stopwatch const watch(times_.teacher);
+  Stopwatch const watch(timer_, Part::teacher);
   LogitTile const tile{memory.arena.take<float, 2>({items.size() * per_item, prototypes()})};
   ArenaScope const scope(arena);
   teacher_.logits(rows_of(arena, rows.teacher, per_item, items), tile.values);
@@ -192,7 +192,7 @@ View<T, 2> PrototypeLoss<T>::run_student(Arena& arena, LogitMemory& memory, std:
   auto const drows = arena.take<T, 2>(rows.extents());
   ArenaScope const scope(arena);
   {
-    Stopwatch const watch(times_.student_forward);
+    Stopwatch const watch(timer_, Part::student_forward);
     student_.begin_pass(arena);
   }
   std::int64_t begin = 0;
@@ -207,7 +207,7 @@ View<T, 2> PrototypeLoss<T>::run_student(Arena& arena, LogitMemory& memory, std:
     }
     begin = end;
   }
-  Stopwatch const watch(times_.backward);
+  Stopwatch const watch(timer_, Part::backward);
   student_.finish_pass(last);
   return drows;
 }
@@ -224,7 +224,7 @@ void PrototypeLoss<T>::run_tile(Arena& arena, LogitMemory& memory, std::size_t k
   auto const x = rows_of(arena, rows, per_item, tile.items);
   auto const logits = memory.arena.take<float, 2>({x.extent(0), prototypes()});
   {
-    Stopwatch const watch(times_.student_forward);
+    Stopwatch const watch(timer_, Part::student_forward);
     student_.logits(x, logits);
   }
   if constexpr (std::is_same_v<T, float>) {
@@ -235,11 +235,11 @@ void PrototypeLoss<T>::run_tile(Arena& arena, LogitMemory& memory, std::size_t k
   tile.student = logits;
   tile.targets = teacher.values;
   {
-    Stopwatch const watch(times_.loss);
+    Stopwatch const watch(timer_, Part::loss);
     make_targets(arena, kind, teacher, logits);
     kinds_[kind].cross_entropy(tile);
   }
-  Stopwatch const watch(times_.backward);
+  Stopwatch const watch(timer_, Part::backward);
   auto const dx = arena.take<T, 2>(drows.extents()).rows(0, x.extent(0));
   student_.backward(tile.dlogits, x, dx);
   put_rows(dx, drows, per_item, tile.items);

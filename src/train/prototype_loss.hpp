@@ -62,7 +62,7 @@ struct LogitMemory {
 template <class T>
 class PrototypeLoss {
  public:
-  PrototypeLoss(Space const& space, StepTimes& times, Prototypes<T>& student,
+  PrototypeLoss(Space const& space, PartTimer& timer, Prototypes<T>& student,
                 Prototypes<T>& teacher, std::vector<TokenLoss<T>> kinds);
 
   /// The teacher's rows of the next micro-batch: of each kind [teacher_rows * items,
@@ -112,7 +112,7 @@ class PrototypeLoss {
                 View<T const, 2> rows, View<T, 2> drows);
 
   Space space_;
-  StepTimes& times_;
+  PartTimer& timer_;
   Prototypes<T>& student_;
   Prototypes<T>& teacher_;
   std::vector<TokenLoss<T>> kinds_;

@@ -20,6 +20,7 @@
 #include "train/collapse.hpp"
 #include "train/common_checkpoint.hpp"
 #include "train/device.hpp"
+#include "train/device_memory.hpp"
 #include "train/evaluation.hpp"
 #include "train/frozen_teacher.hpp"
 #include "train/initial_weights.hpp"
@@ -97,6 +98,7 @@ class Run {
   Config config_;
   std::optional<RunDirectory> directory_;
   Space space_;
+  std::optional<DeviceShare> memory_;  ///< looked at before anything is allocated
   io::ShardSet shards_;
   std::optional<io::ShardSet> mixed_in_;
   Extent extent_;
@@ -132,6 +134,7 @@ Run<T>::Run(Communicator const& world, Config const& config, std::optional<Commu
       config_(config),
       directory_(open_directory(world, config)),
       space_(make_space(world, wished_device(config), [this] { poll(); })),
+      memory_(require_device_memory(world, space_, config, students_)),
       shards_(open_training_shards(world, config)),
       mixed_in_(open_mixed_in_shards(world, config)),
       extent_(run_extent(config, shards_.size())),

@@ -6,7 +6,7 @@
 
 #include "base/error.hpp"
 #include "kernels/elementwise.hpp"
-#include "train/stopwatch.hpp"
+#include "train/part_timer.hpp"
 
 namespace dino::train {
 
@@ -42,7 +42,7 @@ void DinoStep<T>::accumulate(Arena& arena, StepBatchSource const& source,
       "run.micro_batch out",
       source.micro_batches);
   for (std::int64_t m = 0; m < source.micro_batches; ++m) {
-    auto const batch = source.next();
+    auto const batch = this->take(source.next);
     micro_batch(arena, batch.views, settings, m + 1 == source.micro_batches ? Last::yes : Last::no);
   }
 }
@@ -60,14 +60,14 @@ PrototypeLoss<T> DinoStep<T>::class_loss(CropViews const& crops, StepSettings co
                                     settings.student_temperature, tile.dlogits);
   };
   tokens.observe = observer_;
-  return PrototypeLoss<T>(space_, times_, student_.head.prototypes(), teacher_.head.prototypes(),
+  return PrototypeLoss<T>(space_, timer_, student_.head.prototypes(), teacher_.head.prototypes(),
                           {std::move(tokens)});
 }
 
 /// The teacher's rows before the prototypes, [2 b, bottleneck_dim] on the arena.
 template <class T>
 View<T const, 2> DinoStep<T>::teacher_rows(Arena& arena, CropViews const& crops) {
-  Stopwatch const watch(times_.teacher);
+  Stopwatch const watch(timer_, Part::teacher);
   auto const rows = arena.take<T, 2>({2 * crops.images, teacher_.head.shape().bottleneck_dim});
   ArenaScope const scope(arena);
   // Batch norms of the teacher take the statistics of the batch too (method.md 1.10).
@@ -94,14 +94,14 @@ void DinoStep<T>::micro_batch(Arena& arena, CropViews const& crops, StepSettings
   if (crops.local.extent(2) > 0) images.push_back(crops.local);
   View<T, 2> rows;
   {
-    Stopwatch const watch(times_.student_forward);
+    Stopwatch const watch(timer_, Part::student_forward);
     auto const features =
         student_.backbone->features(arena, images, crops.drop_path, Mode::training, Keep::yes);
     spread_.add(space_, View<T const, 2>(features.rows(0, 2 * crops.images)));
     rows = student_.head.forward(arena, features, Keep::yes);
   }
   auto const drows = loss.run_student(arena, memory, 0, rows, store_last);
-  Stopwatch const watch(times_.backward);
+  Stopwatch const watch(timer_, Part::backward);
   auto const dfeatures = student_.head.backward(arena, drows, store_last);
   student_.backbone->features_backward(arena, images, dfeatures, store_last);
 }

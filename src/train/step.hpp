@@ -35,7 +35,7 @@ class DinoStep : public TrainingStep<T> {
 
  private:
   using Base = TrainingStep<T>;
-  using Base::space_, Base::world_, Base::global_batch_, Base::times_, Base::student_,
+  using Base::space_, Base::world_, Base::global_batch_, Base::timer_, Base::student_,
       Base::teacher_, Base::spread_, Base::logits_limit_, Base::logits_bytes_;
   using typename Base::Term;
   std::vector<Term> local_terms() const override;

@@ -44,15 +44,6 @@ CropBatch noise_batch(config::CropSizes const& sizes, std::int64_t local_count,
   return batch;
 }
 
-std::int64_t count_parameters(ModelShape const& shape) {
-  std::int64_t count = 0;
-  for (auto const& unit : model_units(shape)) {
-    if (unit.buffers) continue;
-    for (auto const& parameter : unit.parameters) count += parameter.size();
-  }
-  return count;
-}
-
 /// A micro-batch of noise with drop path and masks.
 HostBatch host_batch(Config const& config, config::CropSizes const& sizes, ModelShape const& shape,
                      std::int64_t images) {
@@ -83,11 +74,13 @@ StepFigure measure(Communicator const& world, Config const& config, std::int64_t
   Space const space = make_space(world, wished_device(config), [&] {
     if (step) step->poll();
   });
+  auto const device = require_device_memory(world, space, config);
   auto const sizes = config::crop_sizes(config.crops).front();
   auto const teacher = find_teacher(world, config);
   auto const cost =
       step_cost<T>(config, sizes, images, micro_batches, teacher, processor_of(space));
   step = make_step<T>(space, world, make_strategy(config, world.size()), config, teacher);
+  step->timer().measure(make_timer(space));
   step->initialize(0);
   if (auto* const frozen = step->frozen_teacher()) frozen->initialize(0);
   Arena arena(space, cost.arena_bytes);
@@ -95,7 +88,10 @@ StepFigure measure(Communicator const& world, Config const& config, std::int64_t
   CropUpload upload(space);
   auto settings = settings_at(config, 0, 1, 2);
   settings.lr = 1e-5;
-  StepFigure figure{.steps = steps, .seconds = std::numeric_limits<double>::infinity()};
+  StepFigure figure{.steps = steps,
+                    .seconds = std::numeric_limits<double>::infinity(),
+                    .device = device,
+                    .device_after = {}};
   std::int64_t part = 0;
   StepBatchSource const source{
       .micro_batches = micro_batches, .next = [&] {
@@ -105,6 +101,7 @@ StepFigure measure(Communicator const& world, Config const& config, std::int64_t
       }};
   for (std::int64_t s = 0; s <= steps; ++s) {
     world.barrier();
+    auto const before = launches(space);
     auto const begin = std::chrono::steady_clock::now();
     step->begin(global_batch);
     step->accumulate(arena, source, settings);
@@ -113,16 +110,18 @@ StepFigure measure(Communicator const& world, Config const& config, std::int64_t
     std::chrono::duration<double> const seconds = std::chrono::steady_clock::now() - begin;
     if (s > 0 && seconds.count() < figure.seconds) {
       figure.seconds = seconds.count();
-      figure.times = step->times();
+      figure.times = step->timer().end_step();
+      figure.launches = launches(space) - before;
     }
   }
+  if (device) figure.device_after = device_share(world, space, 0);
   figure.seconds = world.max(figure.seconds);
   // Of this very batch: what drop path leaves out is not counted.
   figure.matrix_flops =
       step_work<T>(config, world.size(), global_batch, source, teacher).matrix_flops;
   figure.images_per_second = static_cast<double>(global_batch) / figure.seconds;
   figure.gflops = figure.matrix_flops / figure.seconds * 1e-9;
-  figure.parameters = count_parameters(shape);
+  for (auto const& [module, count] : count_parameters(shape)) figure.parameters += count;
   figure.arena_bytes = cost.arena_bytes;
   figure.logits_bytes = step->logits_bytes();
   figure.student = step->student().store.bytes();

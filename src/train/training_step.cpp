@@ -5,7 +5,7 @@
 
 #include "base/error.hpp"
 #include "train/frozen_teacher.hpp"
-#include "train/stopwatch.hpp"
+#include "train/part_timer.hpp"
 
 namespace dino::train {
 
@@ -32,7 +32,7 @@ void TrainingStep<T>::initialize(std::uint64_t seed) {
 template <class T>
 void TrainingStep<T>::begin(std::int64_t global_batch) {
   global_batch_ = global_batch;
-  times_ = {};
+  timer_.begin_step();
   student_.store.zero_gradients();
   student_.begin_step();
   teacher_.begin_step();
@@ -49,7 +49,7 @@ StepResult TrainingStep<T>::finish(StepSettings const& settings, std::int64_t st
   std::vector<double> shared(static_cast<std::size_t>(world_.size()) * count + count + 1, 0.0);
   auto const sums = std::span(shared).last(count + 1);
   {
-    Stopwatch const watch(times_.communication);
+    Stopwatch const watch(timer_, Part::communication);
     student_.store.finish_gradients();
     for (std::size_t i = 0; i < count; ++i) {
       shared[static_cast<std::size_t>(world_.rank()) * count + i] =
@@ -69,7 +69,7 @@ StepResult TrainingStep<T>::finish(StepSettings const& settings, std::int64_t st
     result.fault = fmt::format("step {}: {}", step + 1, *fault);
     return result;
   }
-  Stopwatch const watch(times_.optimizer);
+  Stopwatch const watch(timer_, Part::optimizer);
   update(settings, result.gradient_norms);
   result.teacher = finish_losses();
   result.feature_spread = spread_.finish_step(world_);

@@ -16,6 +16,7 @@
 #include "objective/target_statistics.hpp"
 #include "optim/adamw.hpp"
 #include "train/dino_model.hpp"
+#include "train/part_timer.hpp"
 
 namespace dino {
 struct CropBatch;
@@ -84,11 +85,6 @@ struct StepResult {
   std::optional<std::string> fault = {};  ///< a loss or gradient is not finite: nothing was updated
 };
 
-/// Which parts of the step took how long on this rank, in seconds.
-struct StepTimes {
-  double teacher = 0, student_forward = 0, loss = 0, backward = 0, communication = 0, optimizer = 0;
-};
-
 /// A vector of the loss that belongs to the state of a run, such as a centre.
 struct LossState {
   std::string name;  ///< e.g. "center"
@@ -145,7 +141,8 @@ class TrainingStep {
   DinoModel<T>& teacher() { return teacher_; }  ///< EMA of the student
   optim::AdamW<T>& optimizer() { return optimizer_; }
   Communicator const& world() const { return world_; }
-  StepTimes const& times() const { return times_; }
+  /// Which parts of its steps take how long: nobody knows before it is asked to measure them.
+  PartTimer& timer() { return timer_; }
 
  protected:
   /// This rank's share of a term, and what the term counts for in the objective.
@@ -155,6 +152,10 @@ class TrainingStep {
   };
   virtual std::vector<Term> local_terms() const = 0;
   virtual void begin_losses() = 0;
+  StepBatch take(std::function<StepBatch()> const& next) {
+    Stopwatch const watch(timer_, Part::data);
+    return next();
+  }
   /// After the EMA of the teacher; not where the backbone stays as it is.
   virtual void after_teacher_update(StepSettings const&) {}
   /// After the update: centres and statistics.
@@ -163,7 +164,7 @@ class TrainingStep {
   Space space_;
   Communicator world_;
   std::int64_t global_batch_ = 0;
-  StepTimes times_;
+  PartTimer timer_;
   FeatureSpread spread_;
   std::int64_t logits_limit_ = std::int64_t{64} << 20, logits_bytes_ = 0;
 

@@ -31,6 +31,7 @@ constexpr unsigned most_threads = 1024, most_blocks_down = 65535;
 constexpr std::size_t most_shared_bytes = std::size_t{48} << 10;
 
 Place place;
+std::int64_t launched = 0;
 std::vector<Thread> threads(most_threads);
 int running = 0;
 jmp_buf scheduler;
@@ -127,11 +128,22 @@ Place& here() {
   return place;
 }
 
+std::int64_t launch_count() {
+  return launched;
+}
+
+bool only_counts() {
+  static bool const only = std::getenv("DINO_EMULATOR_ONLY_COUNTS") != nullptr;
+  return only;
+}
+
 void run(dim3 grid, dim3 block, std::size_t shared_bytes, std::function<void()> const& thread) {
   auto const count = block.x * block.y * block.z;
   if (grid.x == 0 || grid.y == 0 || grid.y > most_blocks_down || grid.z != 1 || count == 0 ||
       count > most_threads || block.z != 1 || shared_bytes > most_shared_bytes)
     give_up("a launch that no device takes");
+  ++launched;
+  if (only_counts()) return;
   MemoryAccess const access;
   std::vector<float> shared(shared_bytes / sizeof(float) + 1);
   work = &thread;

@@ -33,9 +33,14 @@ struct Place {
 };
 Place& here();
 
-/// Runs every block of a launch, one after the other. Ends the program where a launch is not
+/// Runs every block of a launch, one after the other; none where DINO_EMULATOR_ONLY_COUNTS
+/// is set, for models that are too large to be computed. Ends the program where a launch is not
 /// allowed on a device, or where threads wait for what never comes.
 void run(dim3 grid, dim3 block, std::size_t shared_bytes, std::function<void()> const& thread);
+
+/// How many launches there were, and whether they were only counted.
+std::int64_t launch_count();
+bool only_counts();
 
 /// Waits for the other threads of the block, or of the warp; all have to come.
 void wait_for_block();

@@ -9,7 +9,7 @@
 namespace dino::emulator {
 namespace {
 
-constexpr std::size_t capacity = std::size_t{16} << 30;  // addresses; pages come with their use
+constexpr std::size_t capacity = std::size_t{64} << 30;  // addresses; pages come with their use
 constexpr std::size_t page = 4096;
 
 struct Memory {
@@ -44,6 +44,15 @@ std::byte* take_memory(std::int64_t bytes) {
   auto* const block = memory.begin + memory.used;
   memory.used += rounded;
   return block;
+}
+
+std::int64_t memory_in_use() {
+  return static_cast<std::int64_t>(memory.used);
+}
+
+std::int64_t memory_size() {
+  auto const* const mib = std::getenv("DINO_EMULATOR_MEMORY_MIB");
+  return mib != nullptr ? std::atoll(mib) << 20 : static_cast<std::int64_t>(capacity);
 }
 
 MemoryAccess::MemoryAccess() {

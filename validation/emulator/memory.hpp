@@ -9,6 +9,10 @@ namespace dino::emulator {
 /// fault where host code touches it.
 std::byte* take_memory(std::int64_t bytes);
 
+/// Of the emulated device, whose memory is DINO_EMULATOR_MEMORY_MIB large.
+std::int64_t memory_in_use();
+std::int64_t memory_size();
+
 /// While one lives, the device's memory can be read and written: in kernels, copies and libraries.
 class MemoryAccess {
  public:

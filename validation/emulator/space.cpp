@@ -6,16 +6,34 @@
 #include <cstring>
 #include <vector>
 
+#include "emulator/emulator.hpp"
 #include "emulator/memory.hpp"
 #include "kernels/attention.hpp"
 #include "kernels/cuda/attention_tiled.hpp"
+#include "kernels/cuda/bias.hpp"
 #include "kernels/cuda/device.cuh"
 #include "kernels/device.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/memory.hpp"
+#include "kernels/timer.hpp"
 #include "kernels/upload.hpp"
 
 namespace dino {
+namespace {
+
+std::int64_t copies_in = 0, copies_out = 0, products = 0;
+
+/// What the libraries of a device do, by the host's form.
+template <class Op>
+void multiply(Op const& op) {
+  ++products;
+  if (emulator::only_counts()) return;
+  emulator::MemoryAccess const access;
+  execute(Host{}, op);
+}
+
+}  // namespace
+
 namespace cuda {
 
 std::byte* partials_of(Cuda const&) {
@@ -35,13 +53,25 @@ MemoryBlock allocate(Cuda const&, std::int64_t bytes) {
 }
 void copy_in(Cuda const&, void* to, void const* from, std::int64_t bytes) {
   emulator::MemoryAccess const access;
+  ++copies_in;
   std::memcpy(to, from, static_cast<std::size_t>(bytes));
 }
 void copy_out(Cuda const&, void* to, void const* from, std::int64_t bytes) {
   emulator::MemoryAccess const access;
+  ++copies_out;
   std::memcpy(to, from, static_cast<std::size_t>(bytes));
 }
 void wait_for(Cuda const&) {}
+std::unique_ptr<Timer> timer_on(Cuda const&) {
+  return timer_on(Host{});
+}
+std::optional<DeviceMemoryState> memory_on(Cuda const& cuda) {
+  return DeviceMemoryState{emulator::memory_size() - emulator::memory_in_use(),
+                           emulator::memory_size(), bus_of(cuda)};
+}
+Launches launches_on(Cuda const&) {
+  return {emulator::launch_count(), products, copies_in, copies_out};
+}
 
 MemoryBlock allocate_for_upload(Cuda const&, std::int64_t bytes) {
   return allocate(Host{}, bytes);
@@ -119,21 +149,21 @@ template <class T>
 void execute(Cuda const& cuda, AttentionBackward<T> const& op) {
   if (op.out.size() > 0) cuda::attention_tiled(cuda, op);
 }
-// Products are the host's.
+// Products are the host's, biases the program's own where they are on a device.
 template <class T, class Out>
-void execute(Cuda const&, LinearForward<T, Out> const& op) {
-  emulator::MemoryAccess const access;
-  execute(Host{}, op);
+void execute(Cuda const& cuda, LinearForward<T, Out> const& op) {
+  bool const fused = std::is_same_v<T, Out> || op.bias.empty();
+  multiply(fused ? op : LinearForward<T, Out>{op.x, op.weight, {}, op.y});
+  if (!fused) cuda::add_bias<T, Out>(cuda, op.bias, op.y);
 }
 template <class T>
 void execute(Cuda const&, LinearBackwardInput<T> const& op) {
-  emulator::MemoryAccess const access;
-  execute(Host{}, op);
+  multiply(op);
 }
 template <class T>
-void execute(Cuda const&, LinearBackwardWeight<T> const& op) {
-  emulator::MemoryAccess const access;
-  execute(Host{}, op);
+void execute(Cuda const& cuda, LinearBackwardWeight<T> const& op) {
+  if (!op.dbias.empty()) cuda::add_bias_gradient<T>(cuda, op.dy, op.dbias);
+  multiply(LinearBackwardWeight<T>{op.x, op.dy, op.dweight, {}});
 }
 
 template void execute(Cuda const&, LinearForward<float, float> const&);

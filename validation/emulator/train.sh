@@ -33,6 +33,7 @@ augmented v1_device 1
 augmented v2_device 1 $v2 run.micro_batch=2 data.decoded_mib=1
 expect 75 run 1 $train run.dir=v1_half_augmented run.device=host run.stop_after_steps=2
 augmented v1_half 2
+follows v2_four_ranks v2 4 $v2
 gram_now="${gram/it_load_ema_teacher=3/it_load_ema_teacher=1}"
 expect 0 run 1 $train run.dir=v3 run.device=host $v3 $gram_now
 follows v3_device v3 2 $v3 $gram_now

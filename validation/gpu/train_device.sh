@@ -29,11 +29,11 @@ method() {
   follows "$name/augmented" "$name/host" $tolerance 1 data.augment_device=cuda "$@"
   expect_same_losses "$name/device" "$name/augmented"
   follows "$name/two_ranks" "$name/host" $tolerance 2 "$@"
+  follows "$name/four_ranks" "$name/host" $tolerance 4 "$@"
   follows "$name/bf16" "$name/host" $bfloat16_bound 1 run.precision=bf16 "$@"
 }
 
 method dinov1
-follows dinov1/four_ranks dinov1/host $tolerance 4
 follows dinov1/accumulation dinov1/host $tolerance 1 run.micro_batch=2
 method dinov2 $v2
 method dinov3 $v3 $gram

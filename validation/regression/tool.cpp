@@ -84,20 +84,27 @@ void print_losses(std::string const& path) {
     std::printf("%.0f %a\n", steps[i], table.at("loss").at(i));
 }
 
-/// tool compare_losses METRICS METRICS: the worst relative difference. \throws Error unless the
-/// files have the same steps and all losses are finite
-double worst_loss_difference(std::string const& left, std::string const& right) {
+/// tool compare_losses METRICS METRICS [WINDOW]: the worst relative difference, of means over
+/// WINDOW steps one after the other. \throws Error unless the files have the same steps and all
+/// losses are finite
+double worst_loss_difference(std::string const& left, std::string const& right,
+                             std::size_t window) {
   auto const a = io::read_metrics(left, "steps");
   auto const b = io::read_metrics(right, "steps");
   require(a.at("step") == b.at("step") && !a.at("step").empty(), ExitCode::input,
           "'{}' has {} steps, '{}' has {}, or not the same", left, a.at("step").size(), right,
           b.at("step").size());
-  double worst = 0;
-  for (std::size_t i = 0; i < a.at("loss").size(); ++i) {
-    double const x = a.at("loss")[i];
-    double const y = b.at("loss")[i];
+  double worst = 0, x = 0, y = 0;
+  auto const count = a.at("loss").size();
+  require(window >= 1 && count >= window, ExitCode::usage, "{} steps are no window of {}", count,
+          window);
+  for (std::size_t i = 0; i < count; ++i) {
+    x += a.at("loss")[i];
+    y += b.at("loss")[i];
     require(std::isfinite(x) && std::isfinite(y), ExitCode::input, "loss {} is not finite", i);
+    if ((i + 1) % window != 0) continue;
     worst = std::max(worst, std::abs(x - y) / std::abs(x));
+    x = y = 0;
   }
   return worst;
 }
@@ -210,7 +217,8 @@ int run(std::vector<std::string> const& words) {
   } else if (command == "losses") {
     print_losses(words.at(1));
   } else if (command == "compare_losses") {
-    std::printf("%.3e\n", worst_loss_difference(words.at(1), words.at(2)));
+    auto const window = words.size() > 3 ? static_cast<std::size_t>(number(3)) : 1;
+    std::printf("%.3e\n", worst_loss_difference(words.at(1), words.at(2), window));
   } else if (command == "compare_arrays") {
     std::printf("%.3e\n", worst_array_difference(words.at(1), words.at(2)));
   } else if (command == "compare_group") {

@@ -79,6 +79,30 @@ TYPED_TEST(Activation, GeluBackwardAgreesWithCalculusAndDifferences) {
   }
 }
 
+/// More rows than a block of a device sums, and columns that are and are no multiple of a pack.
+TYPED_TEST(Activation, GeluBackwardAddsTheGradientOfTheBias) {
+  using T = TypeParam;
+  for (auto const& [rows, width] :
+       {std::pair<std::int64_t, std::int64_t>{0, 8}, {1, 1}, {3, 67}, {131, 40}, {70, 264}}) {
+    SCOPED_TRACE(fmt::format("{} x {}", rows, width));
+    auto const x = random_values<T>(rows * width, 2);
+    auto const dy = random_values<T>(rows * width, 3);
+    std::vector<T> dx(x.size()), alone(x.size());
+    auto dbias = random_values<float>(width, 4);
+    auto expected = doubles(dbias);
+
+    run(space, GeluBackward<T>{as<2>(dy, {rows, width}), as<2>(x, {rows, width}),
+                               as<2>(alone, {rows, width})});
+    run(space, GeluBackward<T>{as<2>(dy, {rows, width}), as<2>(x, {rows, width}),
+                               as<2>(dx, {rows, width}), as<1>(dbias, {width})});
+
+    EXPECT_EQ(doubles(dx), doubles(alone));
+    for (std::size_t i = 0; i < dx.size(); ++i)
+      expected[i % static_cast<std::size_t>(width)] += doubles(alone)[i];
+    EXPECT_LE(deviation_from(dbias, expected), tolerance<float>(rows));
+  }
+}
+
 std::vector<double> swiglu(std::vector<double> const& x, std::size_t width) {
   std::vector<double> y(x.size() / 2);
   for (std::size_t i = 0; i < y.size(); ++i) {
@@ -113,6 +137,29 @@ TYPED_TEST(Activation, SwigluGatesItsSecondHalfAndItsGradient) {
   }
 }
 
+TYPED_TEST(Activation, SwigluBackwardAddsTheGradientOfTheBias) {
+  using T = TypeParam;
+  for (auto const& [rows, width] :
+       {std::pair<std::int64_t, std::int64_t>{0, 8}, {1, 1}, {3, 67}, {131, 40}, {70, 264}}) {
+    SCOPED_TRACE(fmt::format("{} x {}", rows, width));
+    auto const x = random_values<T>(rows * 2 * width, 2);
+    auto const dy = random_values<T>(rows * width, 3);
+    std::vector<T> dx(x.size()), alone(x.size());
+    auto dbias = random_values<float>(2 * width, 4);
+    auto expected = doubles(dbias);
+
+    run(space, SwigluBackward<T>{as<2>(dy, {rows, width}), as<2>(x, {rows, 2 * width}),
+                                 as<2>(alone, {rows, 2 * width})});
+    run(space, SwigluBackward<T>{as<2>(dy, {rows, width}), as<2>(x, {rows, 2 * width}),
+                                 as<2>(dx, {rows, 2 * width}), as<1>(dbias, {2 * width})});
+
+    EXPECT_EQ(doubles(dx), doubles(alone));
+    for (std::size_t i = 0; i < dx.size(); ++i)
+      expected[i % static_cast<std::size_t>(2 * width)] += doubles(alone)[i];
+    EXPECT_LE(deviation_from(dbias, expected), tolerance<float>(rows));
+  }
+}
+
 TYPED_TEST(Activation, WorksInPlace) {
   using T = TypeParam;
   auto const x = arguments<T>(67);
@@ -138,6 +185,11 @@ TEST(ActivationCheck, RefusesExtentsThatDisagree) {
               run(space, GeluBackward<float>{as<2>(a, {2, 4}), as<2>(a, {3, 4}), as<2>(a, {3, 4})});
             }),
             "GeluBackward: dy is [2, 4], expected [3, 4]");
+  EXPECT_EQ(refusal([&] {
+              run(space, GeluBackward<float>{as<2>(a, {3, 4}), as<2>(a, {3, 4}), as<2>(a, {3, 4}),
+                                             as<1>(a, {3})});
+            }),
+            "GeluBackward: dbias is [3], expected [4]");
 }
 
 }  // namespace
