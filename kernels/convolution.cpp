@@ -3,6 +3,7 @@
 
 #include "base/error.hpp"
 #include "kernels/check.hpp"
+#include "kernels/host/convolution_scratch.hpp"
 
 namespace dino {
 namespace {
@@ -103,6 +104,18 @@ void AveragePoolBackward<T>::check() const {
   require_extents("AveragePoolBackward", "dx", dx, dx.extents());
   require_extents("AveragePoolBackward", "dy", dy, {dx.extent(0), dx.extent(2)});
 }
+
+// See kernels/cuda/convolution_gathered.cu.
+template <class T>
+std::int64_t convolution_scratch_bytes(Processor processor, Windows const& w, std::int64_t in) {
+  if (w.pointwise()) return 0;
+  if (processor == Processor::host) return host::convolution_scratch_bytes<T>(w, in);
+  return convolution_tile_images<T>(w, in) * w.out_height() * w.out_width() * w.area() * in *
+         static_cast<std::int64_t>(sizeof(T));
+}
+
+template std::int64_t convolution_scratch_bytes<float>(Processor, Windows const&, std::int64_t);
+template std::int64_t convolution_scratch_bytes<bfloat16>(Processor, Windows const&, std::int64_t);
 
 template struct SwapAxes<float, float>;
 template struct SwapAxes<float, bfloat16>;

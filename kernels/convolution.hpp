@@ -2,6 +2,9 @@
 // Convolutions and pooling over feature maps that lie channels last, as the rows of a matrix:
 // [images * height * width, channels]. A 1 x 1 convolution is then a linear layer.
 #pragma once
+#include <algorithm>
+#include <compare>
+
 #include "kernels/space.hpp"
 
 namespace dino {
@@ -13,13 +16,14 @@ struct Windows {
   std::int64_t stride = 1;
   std::int64_t padding = 0;  ///< on each side, < kernel
 
-  std::int64_t out_height() const { return (height + 2 * padding - kernel) / stride + 1; }
-  std::int64_t out_width() const { return (width + 2 * padding - kernel) / stride + 1; }
+  constexpr std::int64_t out_height() const { return (height + 2 * padding - kernel) / stride + 1; }
+  constexpr std::int64_t out_width() const { return (width + 2 * padding - kernel) / stride + 1; }
   std::int64_t rows_in() const { return images * height * width; }
   std::int64_t rows_out() const { return images * out_height() * out_width(); }
-  std::int64_t area() const { return kernel * kernel; }
+  constexpr std::int64_t area() const { return kernel * kernel; }
   /// Each window is one pixel, and every pixel has one: input and output rows are the same.
-  bool pointwise() const { return kernel == 1 && stride == 1 && padding == 0; }
+  constexpr bool pointwise() const { return kernel == 1 && stride == 1 && padding == 0; }
+  auto operator<=>(Windows const&) const = default;
   /// \throws Error (a bug) naming the operation unless there is a window in each image
   void check(char const* operation) const;
 };
@@ -73,7 +77,17 @@ struct ConvolutionBackwardFilters {
 
 /// Scratch that each of the three needs for inputs of `in` channels, in bytes.
 template <class T>
-std::int64_t convolution_scratch_bytes(Windows const& windows, std::int64_t in);
+std::int64_t convolution_scratch_bytes(Processor processor, Windows const& windows,
+                                       std::int64_t in);
+
+/// Images whose windows lie in the scratch of a device at the same time, at least one.
+template <class T>
+constexpr std::int64_t convolution_tile_images(Windows const& windows, std::int64_t in) {
+  constexpr std::int64_t tile_bytes = std::int64_t{64} << 20;
+  auto const image = windows.out_height() * windows.out_width() * windows.area() * in;
+  auto const fit = tile_bytes / (image * static_cast<std::int64_t>(sizeof(T)));
+  return std::max<std::int64_t>(1, std::min(windows.images, fit));
+}
 
 /// y = the largest value of each window (padding never counts), and its place, the first of equal
 /// ones. NaN counts as the largest. Windows hold at most 255 pixels.

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/batch_norm.hpp"
-
 #include "kernels/cuda/column_sums.cuh"
 
 namespace dino {
@@ -85,7 +84,7 @@ struct ForwardRows {
   template <int N>
   __device__ void at(std::int64_t line, std::int64_t d, float (&z)[N]) const {
     float w[N], b[N];
-    normalized.at<N>(line, d, z);
+    normalized.template at<N>(line, d, z);
     cuda::load<N>(weight + d, w);
     cuda::load<N>(bias + d, b);
 #pragma unroll
@@ -161,25 +160,21 @@ template <class T>
 void execute(Cuda const& cuda, BatchMoments<T> const& op) {
   constexpr int n = cuda::pack_size<T>;
   auto const width = op.x.extent(1);
-  cuda::column_sums<2, n, double>(
-      cuda, op.x.extent(0), width, cuda::aligned_rows<n>(width, op.x.data()),
-      Moments<T>{width, op.x.data()}, KeepSums{width, op.sums.data()});
+  cuda::column_sums<2, n, double>(cuda, op.x.extent(0), width,
+                                  cuda::aligned_rows<n>(width, op.x.data()),
+                                  Moments<T>{width, op.x.data()}, KeepSums{width, op.sums.data()});
 }
 
 template <class T>
 void execute(Cuda const& cuda, BatchNormForward<T> const& op) {
   constexpr int n = cuda::pack_size<T>;
   auto const width = op.x.extent(1);
-  ForwardRows<T> const rows{width,
-                            {op.x.data(), op.mean.data(), op.rstd.data()},
-                            op.weight.data(),
-                            op.bias.data(),
-                            op.residual.size() > 0 ? op.residual.data() : nullptr,
-                            op.relu == Relu::yes,
-                            op.y.data()};
-  bool const packs =
-      cuda::aligned_rows<n>(width, op.x.data(), op.mean.data(), op.rstd.data(), rows.weight,
-                            rows.bias, rows.residual, rows.y);
+  ForwardRows<T> const rows{
+      width,          {op.x.data(), op.mean.data(), op.rstd.data()},         op.weight.data(),
+      op.bias.data(), op.residual.size() > 0 ? op.residual.data() : nullptr, op.relu == Relu::yes,
+      op.y.data()};
+  bool const packs = cuda::aligned_rows<n>(width, op.x.data(), op.mean.data(), op.rstd.data(),
+                                           rows.weight, rows.bias, rows.residual, rows.y);
   cuda::for_rows<n>(cuda, op.x.extent(0), width, packs, rows);
 }
 
@@ -210,9 +205,9 @@ void execute(Cuda const& cuda, BatchNormBackward<T> const& op) {
                              1.0 / op.rows,
                              op.dx.data(),
                              op.dresidual.size() > 0 ? op.dresidual.data() : nullptr};
-  bool const packs = cuda::aligned_rows<n>(width, op.x.data(), op.mean.data(), op.rstd.data(),
-                                           op.weight.data(), op.dy.data(), rows.dz.y, rows.dx,
-                                           rows.dresidual);
+  bool const packs =
+      cuda::aligned_rows<n>(width, op.x.data(), op.mean.data(), op.rstd.data(), op.weight.data(),
+                            op.dy.data(), rows.dz.y, rows.dx, rows.dresidual);
   cuda::for_rows<n>(cuda, op.x.extent(0), width, packs, rows);
 }
 

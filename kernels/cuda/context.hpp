@@ -6,6 +6,7 @@
 
 #include "base/handle.hpp"
 #include "kernels/cuda/check.hpp"
+#include "kernels/cuda/convolution_graph.hpp"
 #include "kernels/cuda/flash_attention.hpp"
 #include "kernels/cuda/gemm_plans.hpp"
 #include "kernels/device.hpp"
@@ -80,6 +81,7 @@ class Context {
   /// Made on first use: loading cuDNN takes long.
   cudnnHandle_t cudnn();
   FlashPlans& flash_plans() { return flash_plans_; }
+  ConvolutionPlans& convolution_plans() { return convolution_plans_; }
   /// Memory for cuDNN. It grows to the largest plan: in a run's first step only.
   std::byte* cudnn_workspace(std::int64_t bytes);
 
@@ -107,6 +109,7 @@ class Context {
   GemmPlans gemm_plans_;
   Cudnn cudnn_;
   FlashPlans flash_plans_;
+  ConvolutionPlans convolution_plans_;
   DeviceMemory cudnn_workspace_;
   std::int64_t cudnn_workspace_bytes_ = 0;
   std::array<Staging, 2> staging_;

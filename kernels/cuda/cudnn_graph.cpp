@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cuda/cudnn_graph.hpp"
 
+#include <algorithm>
+#include <array>
+
 #include "kernels/cuda/check.hpp"
 
 namespace dino::cuda {
@@ -32,6 +35,9 @@ void set(cudnnBackendDescriptor_t of, cudnnBackendAttributeName_t name,
          std::vector<std::int64_t> const& values) {
   set(of, name, CUDNN_TYPE_INT64, static_cast<std::int64_t>(values.size()), values.data());
 }
+void set_factor(cudnnBackendDescriptor_t of, cudnnBackendAttributeName_t name, float value) {
+  set(of, name, CUDNN_TYPE_FLOAT, 1, &value);
+}
 void link(cudnnBackendDescriptor_t of, cudnnBackendAttributeName_t name,
           cudnnBackendDescriptor_t to) {
   set(of, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &to);
@@ -40,19 +46,28 @@ void finalize(cudnnBackendDescriptor_t descriptor) {
   cudnn_check(cudnnBackendFinalize(descriptor));
 }
 
-/// The heuristics' answers to a graph.
+/// Finalizes what cuDNN may not have; null then.
+Descriptor finalize_if_supported(Descriptor descriptor) {
+  auto const code = cudnnBackendFinalize(descriptor.get());
+  if (CUDNN_STATUS_CATEGORY(code) == CUDNN_STATUS_NOT_SUPPORTED) return {};
+  cudnn_check(code);
+  return descriptor;
+}
+
+/// The heuristics' answers to a graph; null where there are none.
 Descriptor heuristics(Graph const& graph, cudnnBackendDescriptor_t properties) {
+  if (graph.raw() == nullptr) return {};
   auto query = create(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
   link(query.get(), CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph.raw());
   cudnnBackendHeurMode_t const mode = CUDNN_HEUR_MODE_A;
   set(query.get(), CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
   if (properties != nullptr) link(query.get(), CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, properties);
-  finalize(query.get());
-  return query;
+  return finalize_if_supported(std::move(query));
 }
 
 std::int64_t count_answers(cudnnBackendDescriptor_t query) {
   std::int64_t count = 0;
+  if (query == nullptr) return count;
   cudnn_check(cudnnBackendGetAttribute(query, CUDNN_ATTR_ENGINEHEUR_RESULTS,
                                        CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &count, nullptr));
   return count;
@@ -76,6 +91,20 @@ std::vector<Descriptor> usable_engines(cudnnBackendDescriptor_t query) {
   return engines;
 }
 
+bool is_deterministic(Descriptor const& configuration) {
+  auto const engine = create(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+  auto* raw = engine.get();
+  std::int64_t count = 0;
+  cudnn_check(cudnnBackendGetAttribute(configuration.get(), CUDNN_ATTR_ENGINECFG_ENGINE,
+                                       CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &raw));
+  std::array<cudnnBackendNumericalNote_t, CUDNN_NUMERICAL_NOTE_TYPE_COUNT> notes{};
+  cudnn_check(cudnnBackendGetAttribute(raw, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
+                                       CUDNN_TYPE_NUMERICAL_NOTE, notes.size(), &count,
+                                       notes.data()));
+  auto const end = notes.begin() + count;
+  return std::find(notes.begin(), end, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) == end;
+}
+
 }  // namespace
 
 Descriptor device_properties(std::string const& json) {
@@ -88,6 +117,10 @@ Descriptor device_properties(std::string const& json) {
 
 cudnnBackendDescriptor_t Graph::add(cudnnBackendDescriptorType_t type) {
   return descriptors_.emplace_back(create(type)).get();
+}
+
+cudnnBackendDescriptor_t Graph::at(std::size_t tensor) const {
+  return descriptors_[tensors_[tensor]].get();
 }
 
 std::size_t Graph::tensor(GraphTensor const& t) {
@@ -114,7 +147,6 @@ void Graph::pointwise(cudnnPointwiseMode_t mode, std::size_t x, std::optional<st
   set(kind, CUDNN_ATTR_POINTWISE_MATH_PREC, arithmetic);
   finalize(kind);
   auto* const made = add(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
-  auto const at = [&](std::size_t tensor) { return descriptors_[tensors_[tensor]].get(); };
   link(made, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, kind);
   link(made, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, at(x));
   if (b) link(made, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, at(*b));
@@ -128,7 +160,6 @@ void Graph::matmul(std::size_t a, std::size_t b, std::size_t c) {
   set(kind, CUDNN_ATTR_MATMUL_COMP_TYPE, arithmetic);
   finalize(kind);
   auto* const made = add(CUDNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR);
-  auto const at = [&](std::size_t tensor) { return descriptors_[tensors_[tensor]].get(); };
   link(made, CUDNN_ATTR_OPERATION_MATMUL_DESC, kind);
   link(made, CUDNN_ATTR_OPERATION_MATMUL_ADESC, at(a));
   link(made, CUDNN_ATTR_OPERATION_MATMUL_BDESC, at(b));
@@ -145,23 +176,22 @@ void Graph::sum(std::size_t x, std::size_t y) {
   finalize(kind);
   auto* const made = add(CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR);
   link(made, CUDNN_ATTR_OPERATION_REDUCTION_DESC, kind);
-  link(made, CUDNN_ATTR_OPERATION_REDUCTION_XDESC, descriptors_[tensors_[x]].get());
-  link(made, CUDNN_ATTR_OPERATION_REDUCTION_YDESC, descriptors_[tensors_[y]].get());
+  link(made, CUDNN_ATTR_OPERATION_REDUCTION_XDESC, at(x));
+  link(made, CUDNN_ATTR_OPERATION_REDUCTION_YDESC, at(y));
   finalize(made);
   operations_.push_back(made);
 }
 
 void Graph::reshape(std::size_t x, std::size_t y) {
   auto* const made = add(CUDNN_BACKEND_OPERATION_RESHAPE_DESCRIPTOR);
-  link(made, CUDNN_ATTR_OPERATION_RESHAPE_XDESC, descriptors_[tensors_[x]].get());
-  link(made, CUDNN_ATTR_OPERATION_RESHAPE_YDESC, descriptors_[tensors_[y]].get());
+  link(made, CUDNN_ATTR_OPERATION_RESHAPE_XDESC, at(x));
+  link(made, CUDNN_ATTR_OPERATION_RESHAPE_YDESC, at(y));
   finalize(made);
   operations_.push_back(made);
 }
 
 void Graph::attention(Attention const& operands) {
   auto* const made = add(CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR);
-  auto const at = [&](std::size_t tensor) { return descriptors_[tensors_[tensor]].get(); };
   link(made, CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC, at(operands.q));
   link(made, CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC, at(operands.k));
   link(made, CUDNN_ATTR_OPERATION_SDPA_FWD_VDESC, at(operands.v));
@@ -172,31 +202,77 @@ void Graph::attention(Attention const& operands) {
   operations_.push_back(made);
 }
 
+cudnnBackendDescriptor_t Graph::convolution_kind(Convolution const& of) {
+  auto* const kind = add(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
+  std::vector<std::int64_t> const ones(2, 1), strides(2, of.stride), paddings(2, of.padding);
+  cudnnConvolutionMode_t const mode = CUDNN_CROSS_CORRELATION;
+  set(kind, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, std::int64_t{2});
+  set(kind, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, arithmetic);
+  set(kind, CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode);
+  set(kind, CUDNN_ATTR_CONVOLUTION_DILATIONS, ones);
+  set(kind, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, strides);
+  set(kind, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, paddings);
+  set(kind, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, paddings);
+  finalize(kind);
+  return kind;
+}
+
+void Graph::convolution(Convolution const& of, std::size_t x, std::size_t w, std::size_t y) {
+  auto* const kind = convolution_kind(of);
+  auto* const made = add(CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR);
+  link(made, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, kind);
+  link(made, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, at(x));
+  link(made, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, at(w));
+  link(made, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, at(y));
+  set_factor(made, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, 1);
+  set_factor(made, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, 0);
+  finalize(made);
+  operations_.push_back(made);
+}
+
+void Graph::convolution_input(Convolution const& of, std::size_t dy, std::size_t w,
+                              std::size_t dx) {
+  auto* const kind = convolution_kind(of);
+  auto* const made = add(CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR);
+  link(made, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC, kind);
+  link(made, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, at(dy));
+  link(made, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, at(w));
+  link(made, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, at(dx));
+  set_factor(made, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, 1);
+  set_factor(made, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA, 0);
+  finalize(made);
+  operations_.push_back(made);
+}
+
 void Graph::finish(cudnnHandle_t handle) {
   graph_ = create(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
   if (handle != nullptr)
     set(graph_.get(), CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle);
   set(graph_.get(), CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
       static_cast<std::int64_t>(operations_.size()), operations_.data());
-  finalize(graph_.get());
+  graph_ = finalize_if_supported(std::move(graph_));
 }
 
 std::int64_t proposed_engines(Graph const& graph, cudnnBackendDescriptor_t properties) {
   return count_answers(heuristics(graph, properties).get());
 }
 
-std::optional<GraphPlan> GraphPlan::make(cudnnHandle_t handle, Graph const& graph) {
+std::optional<GraphPlan> GraphPlan::make(cudnnHandle_t handle, Graph const& graph,
+                                         EngineDemands const& demands) {
   auto const query = heuristics(graph, nullptr);
-  for (auto const& engine : usable_engines(query.get())) {
+  for (auto& engine : usable_engines(query.get())) {
+    if (demands.deterministic && !is_deterministic(engine)) continue;
     GraphPlan made;
+    made.engine_ = std::move(engine);
     made.plan_ = create(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
     auto* const raw = made.plan_.get();
     set(raw, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle);
-    link(raw, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, engine.get());
+    link(raw, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, made.engine_.get());
     if (cudnnBackendFinalize(raw) != CUDNN_STATUS_SUCCESS) continue;
     std::int64_t count = 0;
     cudnn_check(cudnnBackendGetAttribute(raw, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
                                          CUDNN_TYPE_INT64, 1, &count, &made.workspace_bytes_));
+    if (made.workspace_bytes_ > demands.workspace_bytes) continue;
     return made;
   }
   return std::nullopt;

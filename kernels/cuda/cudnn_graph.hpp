@@ -4,6 +4,9 @@
 #include <cudnn.h>
 
 #include <cstdint>
+#include <functional>
+#include <limits>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -49,17 +52,34 @@ class Graph {
     std::size_t q, k, v, o, statistics, scale;
   };
   void attention(Attention const& operands);
+  /// Of two axes, sums in float32: a cross-correlation, with the same padding on all sides.
+  struct Convolution {
+    std::int64_t stride = 1, padding = 0;
+  };
+  /// y = x filtered by w.
+  void convolution(Convolution const& of, std::size_t x, std::size_t w, std::size_t y);
+  /// dx = the gradient of x from that of y.
+  void convolution_input(Convolution const& of, std::size_t dy, std::size_t w, std::size_t dx);
 
   /// No more operations. \param handle  null: without a device
   void finish(cudnnHandle_t handle);
+  /// Null where cuDNN has no such graph.
   cudnnBackendDescriptor_t raw() const { return graph_.get(); }
 
  private:
+  cudnnBackendDescriptor_t at(std::size_t tensor) const;
+  cudnnBackendDescriptor_t convolution_kind(Convolution const& of);
   cudnnBackendDescriptor_t add(cudnnBackendDescriptorType_t type);
   std::vector<Descriptor> descriptors_;
   std::vector<std::size_t> tensors_;  ///< places in `descriptors_`
   std::vector<cudnnBackendDescriptor_t> operations_;
   Descriptor graph_;
+};
+
+/// What an engine has to be.
+struct EngineDemands {
+  bool deterministic = false;  ///< the same bits in every run
+  std::int64_t workspace_bytes = std::numeric_limits<std::int64_t>::max();  ///< at most
 };
 
 /// Engines that cuDNN's heuristics propose for a graph, whether or not this machine can run them.
@@ -70,7 +90,8 @@ std::int64_t proposed_engines(Graph const& graph, cudnnBackendDescriptor_t prope
 class GraphPlan {
  public:
   /// The first proposal that this machine can run; none where there is no such.
-  static std::optional<GraphPlan> make(cudnnHandle_t handle, Graph const& graph);
+  static std::optional<GraphPlan> make(cudnnHandle_t handle, Graph const& graph,
+                                       EngineDemands const& demands = {});
   std::int64_t workspace_bytes() const { return workspace_bytes_; }
   struct Operand {
     std::int64_t number;
@@ -79,8 +100,24 @@ class GraphPlan {
   void run(cudnnHandle_t handle, std::span<Operand const> operands, void* workspace) const;
 
  private:
-  Descriptor plan_;
+  Descriptor engine_, plan_;  ///< the plan refers to the engine's configuration
   std::int64_t workspace_bytes_ = 0;
+};
+
+/// Plans by what they are for; making one takes far longer than running it.
+template <class Shape>
+class GraphPlans {
+ public:
+  using Plan = std::optional<GraphPlan>;
+  /// `make` is called once for each shape.
+  Plan const& find(Shape const& shape, std::function<Plan(Shape const&)> const& make) {
+    auto it = plans_.find(shape);
+    if (it == plans_.end()) it = plans_.emplace(shape, make(shape)).first;
+    return it->second;
+  }
+
+ private:
+  std::map<Shape, Plan> plans_;
 };
 
 }  // namespace dino::cuda

@@ -146,11 +146,4 @@ Graph flash_graph(FlashShape const& shape, cudnnHandle_t handle) {
   return graph;
 }
 
-FlashPlans::Plan const& FlashPlans::find(FlashShape const& shape,
-                                         std::function<Plan(FlashShape const&)> const& make) {
-  auto it = plans_.find(shape);
-  if (it == plans_.end()) it = plans_.emplace(shape, make(shape)).first;
-  return it->second;
-}
-
 }  // namespace dino::cuda

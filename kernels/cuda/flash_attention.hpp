@@ -4,9 +4,6 @@
 #pragma once
 #include <compare>
 #include <cstdint>
-#include <functional>
-#include <map>
-#include <optional>
 
 #include "kernels/cuda/cudnn_graph.hpp"
 
@@ -51,14 +48,6 @@ enum class FlashOperand : std::int64_t {
 /// The graph of a pass. \param handle  null: without a device
 Graph flash_graph(FlashShape const& shape, cudnnHandle_t handle);
 
-/// Plans by shape; making one takes far longer than running it.
-class FlashPlans {
- public:
-  using Plan = std::optional<GraphPlan>;
-  Plan const& find(FlashShape const& shape, std::function<Plan(FlashShape const&)> const& make);
-
- private:
-  std::map<FlashShape, Plan> plans_;
-};
+using FlashPlans = GraphPlans<FlashShape>;
 
 }  // namespace dino::cuda

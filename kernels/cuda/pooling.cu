@@ -1,34 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/convolution.hpp"
-#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/windows.cuh"
 
 namespace dino {
 namespace {
 
-/// What the kernels need of `Windows`; sides of maps fit into 32 bits, numbers of rows need not.
-struct Maps {
-  explicit Maps(Windows const& w)
-      : height(static_cast<int>(w.height)),
-        width(static_cast<int>(w.width)),
-        out_height(static_cast<int>(w.out_height())),
-        out_width(static_cast<int>(w.out_width())),
-        kernel(static_cast<int>(w.kernel)),
-        stride(static_cast<int>(w.stride)),
-        padding(static_cast<int>(w.padding)) {}
-  int height, width, out_height, out_width, kernel, stride, padding;
-};
-
-/// A pixel of an image of maps of this size.
-struct Pixel {
-  __device__ Pixel(std::int64_t row, int height, int width) {
-    auto const line = row / width;
-    image = line / height;
-    x = static_cast<int>(row - line * width);
-    y = static_cast<int>(line - image * height);
-  }
-  std::int64_t image;
-  int y, x;
-};
+using cuda::Maps;
+using cuda::Pixel;
 
 template <class T>
 struct LargestOfWindows {
@@ -38,23 +15,19 @@ struct LargestOfWindows {
   T* y;
   std::uint8_t* argument;  ///< or null
 
-  struct Line {
-    std::int64_t row;
-    Pixel out;
-  };
-  __device__ Line line(std::int64_t row) const {
-    return {row, Pixel(row, maps.out_height, maps.out_width)};
+  __device__ Pixel line(std::int64_t row) const {
+    return Pixel(row, maps.out_height, maps.out_width);
   }
   template <int N>
-  __device__ void at(Line const& line, std::int64_t c) const {
-    auto const top = line.out.y * maps.stride - maps.padding;
-    auto const left = line.out.x * maps.stride - maps.padding;
+  __device__ void at(Pixel const& out, std::int64_t c) const {
+    auto const top = out.y * maps.stride - maps.padding;
+    auto const left = out.x * maps.stride - maps.padding;
     float best[N];
     cuda::Pack<std::uint8_t, N> place;
     bool found = false;
     for (int ky = 0; ky < maps.kernel; ++ky) {
       if (top + ky < 0 || top + ky >= maps.height) continue;
-      auto const first = (line.out.image * maps.height + top + ky) * maps.width + left;
+      auto const first = (out.image * maps.height + top + ky) * maps.width + left;
       for (int kx = 0; kx < maps.kernel; ++kx) {
         if (left + kx < 0 || left + kx >= maps.width) continue;
         float v[N];
@@ -68,10 +41,9 @@ struct LargestOfWindows {
         found = true;
       }
     }
-    auto const to = line.row * channels + c;
+    auto const to = out.row * channels + c;
     cuda::store<N>(y + to, best);
-    if (argument != nullptr)
-      *reinterpret_cast<cuda::Pack<std::uint8_t, N>*>(argument + to) = place;
+    if (argument != nullptr) *reinterpret_cast<cuda::Pack<std::uint8_t, N>*>(argument + to) = place;
   }
 };
 
@@ -84,36 +56,19 @@ struct GradientsOfLargest {
   std::uint8_t const* argument;
   T* dx;
 
-  struct Line {
-    std::int64_t row;
-    Pixel in;
-  };
-  __device__ Line line(std::int64_t row) const { return {row, Pixel(row, maps.height, maps.width)}; }
+  __device__ Pixel line(std::int64_t row) const { return Pixel(row, maps.height, maps.width); }
   template <int N>
-  __device__ void at(Line const& line, std::int64_t c) const {
+  __device__ void at(Pixel const& in, std::int64_t c) const {
     float sum[N] = {};
-    auto const y = line.in.y + maps.padding, x = line.in.x + maps.padding;
-    for (int ky = y % maps.stride; ky < maps.kernel && ky <= y; ky += maps.stride) {
-      auto const oy = (y - ky) / maps.stride;
-      if (oy >= maps.out_height) continue;
-      auto const first = (line.in.image * maps.out_height + oy) * maps.out_width;
-      for (int kx = x % maps.stride; kx < maps.kernel && kx <= x; kx += maps.stride) {
-        auto const ox = (x - kx) / maps.stride;
-        if (ox < maps.out_width)
-          add<N>((first + ox) * channels + c, ky * maps.kernel + kx, sum);
-      }
-    }
-    cuda::store<N>(dx + line.row * channels + c, sum);
-  }
-
- private:
-  template <int N>
-  __device__ void add(std::int64_t from, int here, float (&sum)[N]) const {
-    float v[N];
-    cuda::load<N>(dy + from, v);
-    auto const place = *reinterpret_cast<cuda::Pack<std::uint8_t, N> const*>(argument + from);
+    cuda::for_windows_with(maps, in, [&](std::int64_t window, int here) {
+      float v[N];
+      auto const from = window * channels + c;
+      cuda::load<N>(dy + from, v);
+      auto const place = *reinterpret_cast<cuda::Pack<std::uint8_t, N> const*>(argument + from);
 #pragma unroll
-    for (int k = 0; k < N; ++k) sum[k] += place.values[k] == here ? v[k] : 0.0F;
+      for (int k = 0; k < N; ++k) sum[k] += place.values[k] == here ? v[k] : 0.0F;
+    });
+    cuda::store<N>(dx + in.row * channels + c, sum);
   }
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "kernels/gemm.hpp"
+#include "kernels/host/convolution_scratch.hpp"
 #include "kernels/host/parallel.hpp"
 #include "kernels/host/store.hpp"
 
@@ -148,8 +149,7 @@ void execute(Host const&, SwapAxes<From, To> const& op) {
 }
 
 template <class T>
-std::int64_t convolution_scratch_bytes(Windows const& w, std::int64_t in) {
-  if (w.pointwise()) return 0;
+std::int64_t host::convolution_scratch_bytes(Windows const& w, std::int64_t in) {
   if constexpr (std::is_same_v<T, float>) return columns_bytes<T>(w, in);
   // Of the backward pass: sums in float32.
   return columns_bytes<T>(w, in) + Tiling(w).images_per_chunk * w.height * w.width * in *
@@ -314,8 +314,8 @@ void execute(Host const&, AveragePoolBackward<T> const& op) {
 template void execute(Host const&, SwapAxes<float, float> const&);
 template void execute(Host const&, SwapAxes<float, bfloat16> const&);
 template void execute(Host const&, SwapAxes<bfloat16, bfloat16> const&);
-template std::int64_t convolution_scratch_bytes<float>(Windows const&, std::int64_t);
-template std::int64_t convolution_scratch_bytes<bfloat16>(Windows const&, std::int64_t);
+template std::int64_t host::convolution_scratch_bytes<float>(Windows const&, std::int64_t);
+template std::int64_t host::convolution_scratch_bytes<bfloat16>(Windows const&, std::int64_t);
 template void execute(Host const&, ConvolutionForward<float> const&);
 template void execute(Host const&, ConvolutionForward<bfloat16> const&);
 template void execute(Host const&, ConvolutionBackwardInput<float> const&);

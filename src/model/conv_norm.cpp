@@ -35,7 +35,8 @@ template <class T>
 std::byte* ConvNorm<T>::scratch(Arena& arena, FeatureMaps<T> const& in) const {
   std::int64_t bytes = 0;
   for (auto const& map : in)
-    bytes = std::max(bytes, convolution_scratch_bytes<T>(windows(map), shape_.in));
+    bytes = std::max(bytes,
+                     convolution_scratch_bytes<T>(processor_of(space_), windows(map), shape_.in));
   return arena.take<std::byte, 1>({bytes}).data();
 }
 
