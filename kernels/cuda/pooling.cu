@@ -22,8 +22,8 @@ struct LargestOfWindows {
   __device__ void at(Pixel const& out, std::int64_t c) const {
     auto const top = out.y * maps.stride - maps.padding;
     auto const left = out.x * maps.stride - maps.padding;
-    float best[N];
-    cuda::Pack<std::uint8_t, N> place;
+    float best[N] = {};
+    cuda::Pack<std::uint8_t, N> place{};
     bool found = false;
     for (int ky = 0; ky < maps.kernel; ++ky) {
       if (top + ky < 0 || top + ky >= maps.height) continue;

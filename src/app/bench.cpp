@@ -67,7 +67,7 @@ ExitCode bench_loader(Communicator const& world, Config const& config, double se
   auto const figure = measure_loader(shards, config, config.data.workers, seconds);
   auto const decoding =
       measure_loader(shards, config, config.data.workers, seconds, Deliver::pictures);
-  auto const space = train::make_space(world, train::wished_device(config));
+  auto const space = train::make_space(world, config.run.device);
   Json json{{"bench", "loader"},
             {"ranks", world.size()},
             {"workers_per_rank", figure.workers},

@@ -68,7 +68,7 @@ struct GemmRates {
 /// By the same library on the same device; the same ranks at once, as in the step: they share cores
 /// and memory.
 GemmRates measure_rates(Communicator const& world, Config const& config, std::int64_t square) {
-  auto const space = train::make_space(world, train::wished_device(config));
+  auto const space = train::make_space(world, config.run.device);
   auto const precision = config.run.precision == "bf16" ? Precision::bf16 : Precision::fp32;
   auto const [in, out] = typical_layer(train::model_shape(config));
   GemmRates rates;

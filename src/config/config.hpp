@@ -328,11 +328,6 @@ struct Config {
   void require_shards() const;
 };
 
-namespace config {
-/// Whether some of what is asked for has no device form: convnets, batch norms, SGD and LARS.
-bool runs_on_host_only(Config const& config);
-}  // namespace config
-
 /// Reads a TOML file and applies overrides such as "optim.lr=1e-3" (the value in TOML, strings may
 /// lack quotes). `base`: values of keys that are not set. \throws Error (usage) naming file, line
 /// and key; unknown keys name the nearest one

@@ -134,9 +134,6 @@ void validate_convnet(Student const& student, std::string_view method) {
 
 void validate_batch_norm(Config const& config) {
   bool const convnet = find_convnet(config.student.arch) != nullptr;
-  require(config.run.device != "cuda" || !runs_on_host_only(config), ExitCode::usage,
-          "invalid run.device=cuda (convnets, batch norms, SGD and LARS run on the host only). Try "
-          "run.device=host");
   check(!config.dino.use_bn_in_head || config.method == "dinov1", "dino.use_bn_in_head",
         config.dino.use_bn_in_head, fmt::format("false for method={}", config.method), "false");
   require(
@@ -174,11 +171,6 @@ void validate_student(Student const& student, std::string_view method) {
   at_least("student.registers", student.registers, 0, "4");
   if (student.layer_scale) positive("student.layer_scale", *student.layer_scale, "1e-5");
   not_negative("student.interpolate_offset", student.interpolate_offset, "0.1");
-}
-
-bool runs_on_host_only(Config const& config) {
-  return find_convnet(config.student.arch) != nullptr || config.dino.use_bn_in_head ||
-         config.optim.optimizer != "adamw";
 }
 
 }  // namespace dino::config

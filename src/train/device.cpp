@@ -91,9 +91,4 @@ Space make_space(Communicator const& world, std::string const& wish,
   return device_space(device->ordinal, std::move(between));
 }
 
-std::string wished_device(Config const& config) {
-  bool const any = config.run.device == "auto" && config::runs_on_host_only(config);
-  return any ? "host" : config.run.device;
-}
-
 }  // namespace dino::train

@@ -32,7 +32,4 @@ std::string binding_table(std::vector<Binding> const& bindings);
 Space make_space(Communicator const& world, std::string const& wish,
                  std::function<void()> between = {});
 
-/// run.device; host where it is auto and parts of the configuration run on the host only.
-std::string wished_device(Config const& config);
-
 }  // namespace dino::train

@@ -133,7 +133,7 @@ Run<T>::Run(Communicator const& world, Config const& config, std::optional<Commu
       students_(std::move(students)),
       config_(config),
       directory_(open_directory(world, config)),
-      space_(make_space(world, wished_device(config), [this] { poll(); })),
+      space_(make_space(world, config.run.device, [this] { poll(); })),
       memory_(require_device_memory(world, space_, config, students_)),
       shards_(open_training_shards(world, config)),
       mixed_in_(open_mixed_in_shards(world, config)),

@@ -71,7 +71,7 @@ StepFigure measure(Communicator const& world, Config const& config, std::int64_t
       rank_slice(world, config.data.batch_size, config.run.micro_batch).micro_batches;
   auto const global_batch = images * micro_batches * world.size();
   std::unique_ptr<TrainingStep<T>> step;
-  Space const space = make_space(world, wished_device(config), [&] {
+  Space const space = make_space(world, config.run.device, [&] {
     if (step) step->poll();
   });
   auto const device = require_device_memory(world, space, config);

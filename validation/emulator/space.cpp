@@ -11,6 +11,7 @@
 #include "kernels/attention.hpp"
 #include "kernels/cuda/attention_tiled.hpp"
 #include "kernels/cuda/bias.hpp"
+#include "kernels/cuda/convolution_gathered.hpp"
 #include "kernels/cuda/device.cuh"
 #include "kernels/device.hpp"
 #include "kernels/gemm.hpp"
@@ -166,6 +167,28 @@ void execute(Cuda const& cuda, LinearBackwardWeight<T> const& op) {
   multiply(LinearBackwardWeight<T>{op.x, op.dy, op.dweight, {}});
 }
 
+template <class T>
+void execute(Cuda const& cuda, ConvolutionForward<T> const& op) {
+  if (!op.windows.pointwise()) return cuda::convolution_gathered(cuda, op);
+  execute(cuda, LinearForward<T>{op.x, op.filters, {}, op.y});
+}
+template <class T>
+void execute(Cuda const& cuda, ConvolutionBackwardInput<T> const& op) {
+  if (!op.windows.pointwise()) return cuda::convolution_gathered(cuda, op);
+  execute(cuda, LinearBackwardInput<T>{op.dy, op.filters, op.dx});
+}
+template <class T>
+void execute(Cuda const& cuda, ConvolutionBackwardFilters<T> const& op) {
+  if (!op.windows.pointwise()) return cuda::convolution_gathered(cuda, op);
+  execute(cuda, LinearBackwardWeight<T>{op.x, op.dy, op.dfilters, {}});
+}
+
+template void execute(Cuda const&, ConvolutionForward<float> const&);
+template void execute(Cuda const&, ConvolutionForward<bfloat16> const&);
+template void execute(Cuda const&, ConvolutionBackwardInput<float> const&);
+template void execute(Cuda const&, ConvolutionBackwardInput<bfloat16> const&);
+template void execute(Cuda const&, ConvolutionBackwardFilters<float> const&);
+template void execute(Cuda const&, ConvolutionBackwardFilters<bfloat16> const&);
 template void execute(Cuda const&, LinearForward<float, float> const&);
 template void execute(Cuda const&, LinearForward<bfloat16, bfloat16> const&);
 template void execute(Cuda const&, LinearForward<bfloat16, float> const&);

@@ -116,7 +116,7 @@ TYPED_TEST(BatchNormKernels, SumValuesAndSquares) {
     auto const x = random_values<T>(rows * columns, 1, 0.1, 30);
     std::vector<double> sums(at(2 * columns), 7.0);
 
-    run(host, BatchMoments<T>{as<2>(x, {rows, columns}), as<2>(sums, {2, columns})});
+    run(space, BatchMoments<T>{as<2>(x, {rows, columns}), as<2>(sums, {2, columns})});
 
     Reference const reference{rows, columns, false, false};
     EXPECT_LE(deviation(sums, reference.sums(doubles(x))), tolerance<double>(1) + 1e-12);
@@ -130,11 +130,11 @@ TYPED_TEST(BatchNormKernels, NormalizeAddAndRectify) {
     Problem<T> p(c);
     auto in_place = p.x;
 
-    run(host, p.forward());
+    run(space, p.forward());
     auto alias = p.forward();
     alias.x = as<2>(std::as_const(in_place), p.extents);
     alias.y = as<2>(in_place, p.extents);
-    run(host, alias);
+    run(space, alias);
 
     auto const expected = c.forward(doubles(p.x), doubles(p.weight), doubles(p.bias), doubles(p.r));
     EXPECT_LE(deviation_from(p.y, expected), tolerance<T>(16));
@@ -147,32 +147,32 @@ TEST(BatchNormBackward, IsTheGradientOfForwardWithItsStatistics) {
   for (auto const& c : cases()) {
     SCOPED_TRACE(c.columns);
     Problem<float> p(c);
-    run(host, p.forward());
+    run(space, p.forward());
     std::vector<double> sums(at(2 * c.columns));
     std::vector<float> dweight(at(c.columns), 1.0F), dbias = dweight, dx = p.dy,
                                                      dr(c.residual ? dx.size() : 0);
     auto const x = as<2>(std::as_const(p.x), p.extents);
     auto const dy = as<2>(std::as_const(p.dy), p.extents);
 
-    run(host, BatchNormBackwardSums<float>{.dy = dy,
-                                           .y = p.result(),
-                                           .x = x,
-                                           .mean = p.vector(p.mean),
-                                           .rstd = p.vector(p.rstd),
-                                           .sums = as<2>(sums, {2, c.columns}),
-                                           .dweight = as<1>(dweight, {c.columns}),
-                                           .dbias = as<1>(dbias, {c.columns})});
-    run(host, BatchNormBackward<float>{
-                  .dy = as<2>(std::as_const(dx), p.extents),  // in place
-                  .y = p.result(),
-                  .x = x,
-                  .mean = p.vector(p.mean),
-                  .rstd = p.vector(p.rstd),
-                  .weight = p.vector(p.weight),
-                  .sums = as<2>(std::as_const(sums), {2, c.columns}),
-                  .rows = static_cast<double>(c.rows),
-                  .dx = as<2>(dx, p.extents),
-                  .dresidual = c.residual ? as<2>(dr, p.extents) : View<float, 2>{}});
+    run(space, BatchNormBackwardSums<float>{.dy = dy,
+                                            .y = p.result(),
+                                            .x = x,
+                                            .mean = p.vector(p.mean),
+                                            .rstd = p.vector(p.rstd),
+                                            .sums = as<2>(sums, {2, c.columns}),
+                                            .dweight = as<1>(dweight, {c.columns}),
+                                            .dbias = as<1>(dbias, {c.columns})});
+    run(space, BatchNormBackward<float>{
+                   .dy = as<2>(std::as_const(dx), p.extents),  // in place
+                   .y = p.result(),
+                   .x = x,
+                   .mean = p.vector(p.mean),
+                   .rstd = p.vector(p.rstd),
+                   .weight = p.vector(p.weight),
+                   .sums = as<2>(std::as_const(sums), {2, c.columns}),
+                   .rows = static_cast<double>(c.rows),
+                   .dx = as<2>(dx, p.extents),
+                   .dresidual = c.residual ? as<2>(dr, p.extents) : View<float, 2>{}});
 
     auto const of = [&](auto const& f, std::vector<float> const& v) {
       return numeric_gradient([&](auto const& u) { return inner_product(f(u), doubles(p.dy)); },
@@ -201,18 +201,18 @@ TEST(BatchNormBackward, IsTheSameInBfloat16UpToRounding) {
   Problem<bfloat16> narrow({53, 9, true, true});
   auto const gradients = [](auto& p) {
     using T = typename std::decay_t<decltype(p.x)>::value_type;
-    run(host, p.forward());
+    run(space, p.forward());
     std::vector<double> sums(18);
     std::vector<float> dweight(9), dbias(9);
     std::vector<T> dx(p.x.size()), dr(p.x.size());
     auto const x = as<2>(std::as_const(p.x), p.extents);
     auto const dy = as<2>(std::as_const(p.dy), p.extents);
-    run(host,
+    run(space,
         BatchNormBackwardSums<T>{dy, p.result(), x, p.vector(p.mean), p.vector(p.rstd),
                                  as<2>(sums, {2, 9}), as<1>(dweight, {9}), as<1>(dbias, {9})});
-    run(host, BatchNormBackward<T>{dy, p.result(), x, p.vector(p.mean), p.vector(p.rstd),
-                                   p.vector(p.weight), as<2>(std::as_const(sums), {2, 9}), 53.0,
-                                   as<2>(dx, p.extents), as<2>(dr, p.extents)});
+    run(space, BatchNormBackward<T>{dy, p.result(), x, p.vector(p.mean), p.vector(p.rstd),
+                                    p.vector(p.weight), as<2>(std::as_const(sums), {2, 9}), 53.0,
+                                    as<2>(dx, p.extents), as<2>(dr, p.extents)});
     return doubles(dx);
   };
   // Operands that both types hold.
@@ -239,7 +239,7 @@ TEST(BatchNormChecks, NameWhatDisagrees) {
   std::vector<double> sums(4);
 
   EXPECT_THAT(refusal([&] {
-                run(host, BatchMoments<float>{as<2>(x, {2, 3}), as<2>(sums, {2, 2})});
+                run(space, BatchMoments<float>{as<2>(x, {2, 3}), as<2>(sums, {2, 2})});
               }),
               testing::HasSubstr("BatchMoments: sums is [2, 2], expected [2, 3]"));
 }

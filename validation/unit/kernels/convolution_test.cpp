@@ -100,18 +100,18 @@ TYPED_TEST(Convolution, IsItsDefinitionWithItsGradients) {
                dy = random_values<T>(w.rows_out() * c.out, 3);
     std::vector<T> y(dy.size()), dx(x.size());
     std::vector<float> dfilters(filters.size(), 1.0F);
-    std::vector<std::byte> scratch(at(convolution_scratch_bytes<T>(w, c.in) + 64));
+    std::vector<std::byte> scratch(at(convolution_scratch_bytes<T>(Processor::host, w, c.in) + 64));
     auto* const memory = scratch.data();
 
-    run(host,
+    run(space,
         ConvolutionForward<T>{w, as<2>(x, {w.rows_in(), c.in}), as<2>(filters, {c.out, columns}),
                               as<2>(y, {w.rows_out(), c.out}), memory});
-    run(host, ConvolutionBackwardInput<T>{w, as<2>(dy, {w.rows_out(), c.out}),
-                                          as<2>(filters, {c.out, columns}),
-                                          as<2>(dx, {w.rows_in(), c.in}), memory});
-    run(host, ConvolutionBackwardFilters<T>{w, as<2>(x, {w.rows_in(), c.in}),
-                                            as<2>(dy, {w.rows_out(), c.out}),
-                                            as<2>(dfilters, {c.out, columns}), memory});
+    run(space, ConvolutionBackwardInput<T>{w, as<2>(dy, {w.rows_out(), c.out}),
+                                           as<2>(filters, {c.out, columns}),
+                                           as<2>(dx, {w.rows_in(), c.in}), memory});
+    run(space, ConvolutionBackwardFilters<T>{w, as<2>(x, {w.rows_in(), c.in}),
+                                             as<2>(dy, {w.rows_out(), c.out}),
+                                             as<2>(dfilters, {c.out, columns}), memory});
 
     auto const dx_expected = c.input_gradient(doubles(dy), doubles(filters));
     auto const df_expected = c.filter_gradient(doubles(dy), doubles(x));
@@ -146,9 +146,9 @@ TYPED_TEST(Convolution, SwapsAxes) {
     std::vector<T> y(x.size()), rows(x.size());
     std::vector<float> sum(x.size(), 0.5F);
 
-    run(host, SwapAxes<T, T>{as<3>(x, {n, a, b}), as<3>(y, {n, b, a})});
-    run(host, SwapAxes<float, T>{as<3>(pixels, {n, a, b}), as<3>(rows, {n, b, a})});
-    run(host, SwapAxes<float, float>{as<3>(pixels, {n, a, b}), as<3>(sum, {n, b, a}), true});
+    run(space, SwapAxes<T, T>{as<3>(x, {n, a, b}), as<3>(y, {n, b, a})});
+    run(space, SwapAxes<float, T>{as<3>(pixels, {n, a, b}), as<3>(rows, {n, b, a})});
+    run(space, SwapAxes<float, float>{as<3>(pixels, {n, a, b}), as<3>(sum, {n, b, a}), true});
 
     for (std::int64_t i = 0; i < n * a * b; ++i) {
       auto const to = at(i / (a * b) * a * b + i % b * a + i / b % a);
@@ -180,11 +180,12 @@ TYPED_TEST(Convolution, PoolsTheFirstLargestValue) {
       std::array<std::int64_t, 2> const rows_in{w.rows_in(), channels},
           rows_out{w.rows_out(), channels};
 
-      run(host, MaxPoolForward<T>{w, as<2>(std::as_const(x), rows_in), as<2>(y, rows_out),
-                                  as<2>(argument, rows_out)});
-      run(host, MaxPoolForward<T>{w, as<2>(std::as_const(x), rows_in), as<2>(alone, rows_out), {}});
-      run(host, MaxPoolBackward<T>{w, as<2>(dy, rows_out), as<2>(std::as_const(argument), rows_out),
-                                   as<2>(dx, rows_in)});
+      run(space, MaxPoolForward<T>{w, as<2>(std::as_const(x), rows_in), as<2>(y, rows_out),
+                                   as<2>(argument, rows_out)});
+      run(space,
+          MaxPoolForward<T>{w, as<2>(std::as_const(x), rows_in), as<2>(alone, rows_out), {}});
+      run(space, MaxPoolBackward<T>{w, as<2>(dy, rows_out),
+                                    as<2>(std::as_const(argument), rows_out), as<2>(dx, rows_in)});
 
       Doubles best(y.size(), -std::numeric_limits<double>::infinity()), dx_expected(x.size());
       std::vector<std::int64_t> where(y.size());
@@ -210,7 +211,7 @@ TEST(MaxPool, PassesNaNOn) {
   std::vector<float> const x{1, nan, 3, 2};
   std::vector<float> y(1);
 
-  run(host, MaxPoolForward<float>{{1, 2, 2, 3, 2, 1}, as<2>(x, {4, 1}), as<2>(y, {1, 1}), {}});
+  run(space, MaxPoolForward<float>{{1, 2, 2, 3, 2, 1}, as<2>(x, {4, 1}), as<2>(y, {1, 1}), {}});
 
   EXPECT_TRUE(std::isnan(y[0]));
 }
@@ -223,8 +224,8 @@ TYPED_TEST(Convolution, AveragesPixels) {
     auto const dy = random_values<T>(n * channels, 2);
     std::vector<T> y(dy.size()), dx(x.size());
 
-    run(host, AveragePoolForward<T>{as<3>(x, {n, pixels, channels}), as<2>(y, {n, channels})});
-    run(host, AveragePoolBackward<T>{as<2>(dy, {n, channels}), as<3>(dx, {n, pixels, channels})});
+    run(space, AveragePoolForward<T>{as<3>(x, {n, pixels, channels}), as<2>(y, {n, channels})});
+    run(space, AveragePoolBackward<T>{as<2>(dy, {n, channels}), as<3>(dx, {n, pixels, channels})});
 
     Doubles y_expected(y.size()), dx_expected(x.size());
     for (std::int64_t i = 0; i < n * pixels * channels; ++i) {
@@ -244,13 +245,13 @@ TEST(ConvolutionChecks, NameWhatDisagrees) {
   Windows const w{1, 5, 5, 3, 1, 1};
 
   EXPECT_THAT(refusal([&] {
-                run(host, ConvolutionForward<float>{w, as<2>(x, {25, 1}), as<2>(filters, {3, 9}),
-                                                    as<2>(y, {25, 1})});
+                run(space, ConvolutionForward<float>{w, as<2>(x, {25, 1}), as<2>(filters, {3, 9}),
+                                                     as<2>(y, {25, 1})});
               }),
               testing::HasSubstr("ConvolutionForward: y is [25, 1], expected [25, 3]"));
   EXPECT_THAT(refusal([&] {
-                run(host, MaxPoolForward<float>{
-                              {1, 5, 5, 7, 1, 0}, as<2>(x, {25, 1}), as<2>(y, {25, 1}), {}});
+                run(space, MaxPoolForward<float>{
+                               {1, 5, 5, 7, 1, 0}, as<2>(x, {25, 1}), as<2>(y, {25, 1}), {}});
               }),
               testing::HasSubstr("windows of side 7, stride 1 and padding 0 do not fit 5 x 5"));
 }

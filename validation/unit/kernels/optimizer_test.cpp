@@ -100,14 +100,14 @@ TEST(Optimizer, MomentumFollowsTheReferenceOverSteps) {
     auto expected = doubles(parameter), moved = doubles(buffer);
     for (std::uint64_t step = 1; step <= 5; ++step) {
       auto const gradient = random_values<float>(n, 10 + step);
-      run(host, MomentumStep{.parameter = as<1>(parameter, {n}),
-                             .buffer = as<1>(buffer, {n}),
-                             .gradient = as<1>(gradient, {n}),
-                             .gradient_scale = 0.5F,
-                             .lr = 0.1,
-                             .weight_decay = 0.2,
-                             .momentum = 0.9,
-                             .trust = 0.3});
+      run(space, MomentumStep{.parameter = as<1>(parameter, {n}),
+                              .buffer = as<1>(buffer, {n}),
+                              .gradient = as<1>(gradient, {n}),
+                              .gradient_scale = 0.5F,
+                              .lr = 0.1,
+                              .weight_decay = 0.2,
+                              .momentum = 0.9,
+                              .trust = 0.3});
       for (std::size_t i = 0; i < expected.size(); ++i) {
         double const g = 0.5 * static_cast<double>(gradient[i]);
         moved[i] = 0.9 * moved[i] + 0.3 * (g + 0.2 * expected[i]);
@@ -124,11 +124,11 @@ TEST(Optimizer, TrustSumsAreAddedInDouble) {
     auto const parameter = random_values<float>(n, 1), gradient = random_values<float>(n, 2);
     std::vector<double> sums{1, 2}, expected{1, 2};
 
-    run(host, TrustSums{.parameter = as<1>(parameter, {n}),
-                        .gradient = as<1>(gradient, {n}),
-                        .gradient_scale = 0.5F,
-                        .weight_decay = 0.25,
-                        .sums = as<1>(sums, {2})});
+    run(space, TrustSums{.parameter = as<1>(parameter, {n}),
+                         .gradient = as<1>(gradient, {n}),
+                         .gradient_scale = 0.5F,
+                         .weight_decay = 0.25,
+                         .sums = as<1>(sums, {2})});
 
     for (std::size_t i = 0; i < parameter.size(); ++i) {
       double const p = static_cast<double>(parameter[i]);
