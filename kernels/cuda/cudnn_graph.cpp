@@ -253,8 +253,11 @@ void Graph::finish(cudnnHandle_t handle) {
   graph_ = finalize_if_supported(std::move(graph_));
 }
 
-std::int64_t proposed_engines(Graph const& graph, cudnnBackendDescriptor_t properties) {
-  return count_answers(heuristics(graph, properties).get());
+ProposedEngines proposed_engines(Graph const& graph, cudnnBackendDescriptor_t properties) {
+  auto const query = heuristics(graph, properties);
+  auto const engines = usable_engines(query.get());
+  return {.all = count_answers(query.get()),
+          .deterministic = std::ranges::count_if(engines, is_deterministic)};
 }
 
 std::optional<GraphPlan> GraphPlan::make(cudnnHandle_t handle, Graph const& graph,

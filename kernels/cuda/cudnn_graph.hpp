@@ -83,8 +83,11 @@ struct EngineDemands {
 };
 
 /// Engines that cuDNN's heuristics propose for a graph, whether or not this machine can run them.
+struct ProposedEngines {
+  std::int64_t all = 0, deterministic = 0;
+};
 /// \param properties  of the device; null: that of the graph's handle
-std::int64_t proposed_engines(Graph const& graph, cudnnBackendDescriptor_t properties);
+ProposedEngines proposed_engines(Graph const& graph, cudnnBackendDescriptor_t properties);
 
 /// A graph that is ready to run.
 class GraphPlan {

@@ -76,12 +76,13 @@ struct Reference {
 };
 
 /// No image; one pixel; primes; several tiles of an image; several images in a tile; strides that
-/// leave pixels out.
+/// leave pixels out; channels that are read in packs; several tiles of a device.
 std::vector<Reference> cases() {
-  return {{{0, 5, 4, 3, 1, 1}, 2, 3},   {{1, 1, 1, 3, 1, 1}, 1, 1},   {{2, 5, 7, 3, 1, 1}, 3, 4},
-          {{1, 9, 6, 3, 2, 1}, 5, 2},   {{3, 13, 11, 7, 2, 3}, 3, 5}, {{2, 4, 5, 1, 1, 0}, 7, 3},
-          {{2, 5, 4, 1, 2, 0}, 3, 2},   {{2, 31, 29, 3, 1, 1}, 2, 3}, {{37, 4, 5, 3, 2, 1}, 3, 2},
-          {{11, 7, 7, 3, 1, 1}, 17, 1}, {{1, 4, 500, 3, 2, 1}, 1, 2}};
+  return {{{0, 5, 4, 3, 1, 1}, 2, 3},     {{1, 1, 1, 3, 1, 1}, 1, 1},   {{2, 5, 7, 3, 1, 1}, 3, 4},
+          {{1, 9, 6, 3, 2, 1}, 5, 2},     {{3, 13, 11, 7, 2, 3}, 3, 5}, {{2, 4, 5, 1, 1, 0}, 7, 3},
+          {{2, 5, 4, 1, 2, 0}, 3, 2},     {{2, 31, 29, 3, 1, 1}, 2, 3}, {{37, 4, 5, 3, 2, 1}, 3, 2},
+          {{11, 7, 7, 3, 1, 1}, 17, 1},   {{1, 4, 500, 3, 2, 1}, 1, 2}, {{2, 6, 5, 3, 2, 1}, 16, 8},
+          {{4, 30, 32, 3, 1, 1}, 1024, 1}};
 }
 
 template <class T>
@@ -170,7 +171,7 @@ std::vector<Windows> pool_cases() {
 TYPED_TEST(Convolution, PoolsTheFirstLargestValue) {
   using T = TypeParam;
   for (auto const& w : pool_cases()) {
-    for (std::int64_t const channels : {1, 67}) {
+    for (std::int64_t const channels : {1, 64, 67}) {
       SCOPED_TRACE(w.height);
       auto x = random_values<T>(w.rows_in() * channels, 1);
       for (auto& v : x) v = static_cast<T>(std::round(2 * static_cast<float>(v)));  // equal values
@@ -219,7 +220,7 @@ TEST(MaxPool, PassesNaNOn) {
 TYPED_TEST(Convolution, AveragesPixels) {
   using T = TypeParam;
   for (auto const& [n, pixels, channels] :
-       {std::array<std::int64_t, 3>{0, 4, 3}, {1, 1, 1}, {3, 49, 67}, {2, 130, 5}}) {
+       {std::array<std::int64_t, 3>{0, 4, 3}, {1, 1, 1}, {3, 49, 67}, {2, 130, 5}, {3, 9, 64}}) {
     auto const x = random_values<T>(n * pixels * channels, 1);
     auto const dy = random_values<T>(n * channels, 2);
     std::vector<T> y(dy.size()), dx(x.size());
