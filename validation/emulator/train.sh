@@ -55,8 +55,19 @@ follows v1_staged v1 2 shard.collectives=staged
 follows v1_hybrid v1 2 shard.strategy=hybrid shard.group_size=1
 expect 0 run 1 $train run.dir=v3_bf16 run.device=cuda run.precision=bf16 $v3 $gram_now
 
-expect 0 run 1 "$dino" features v1/latest.h5 --shards shards -o host.h5 --device host
-expect 0 run 1 "$dino" features v1/latest.h5 --shards shards -o device.h5 --device cuda
-worst=$("$tool" compare_arrays host.h5 device.h5) || fail "features: not comparable"
-echo "features: worst difference $worst"
-awk "BEGIN { exit !($worst <= 1e-4) }" || fail "features: more than 1e-4"
+# A convnet with batch norms over the ranks; few steps, see train/invariance_resnet.
+train="$resnet_train data.batch_size=4 run.steps=3 dino.use_bn_in_head=true"
+for optimizer in lars sgd; do
+  expect 0 run 1 $train run.dir=resnet_$optimizer run.device=host optim.optimizer=$optimizer
+  follows resnet_${optimizer}_device resnet_$optimizer 2 optim.optimizer=$optimizer
+done
+expect 0 run 1 $train run.dir=resnet_bf16 run.device=cuda run.precision=bf16
+
+for name in v1 resnet_lars; do
+  for device in host cuda; do
+    expect 0 run 1 "$dino" features $name/latest.h5 --shards shards -o $name.$device.h5 --device $device
+  done
+  worst=$("$tool" compare_arrays $name.host.h5 $name.cuda.h5) || fail "features of $name: not comparable"
+  echo "features of $name: worst difference $worst"
+  awk "BEGIN { exit !($worst <= 1e-4) }" || fail "features of $name: more than 1e-4"
+done
