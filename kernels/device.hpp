@@ -49,6 +49,10 @@ std::optional<int> choose_device(std::string const& wish, DeviceList const& list
 std::string out_of_memory_text(std::int64_t needed, std::int64_t free, std::int64_t total,
                                std::string const& device);
 
+/// What cuDNN may take for its workspace, bytes. It computes in bfloat16 alone; other libraries' is
+/// taken when the space is made.
+constexpr std::int64_t most_workspace_bytes = std::int64_t{256} << 20;
+
 /// Memory of the device that a space is on, bytes. Whoever else uses it takes of the same.
 struct DeviceMemoryState {
   std::int64_t free = 0, total = 0;

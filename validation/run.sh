@@ -14,5 +14,5 @@ if [ "${1:-}" = --asan ]; then
 fi
 bash jobs/dependencies.sh tests || echo "Going on without: tests that need them are skipped, CMake names what the build lacks."
 bash jobs/build.sh $preset
-# tests of n ranks count n: -j 2 overlaps small ones and lets large ones run alone
-ctest --test-dir build/$preset --output-on-failure -j 2 "$@"
+# tests of n ranks count n; ranks also wait, so that one more than there are cores fit
+ctest --test-dir build/$preset --output-on-failure -j $(($(nproc) + 1)) "$@"

@@ -57,12 +57,9 @@ bool cudnn_is_right() {
   return right;
 }
 
-/// Workspace that the pass which writes dq directly may take: it grows with the square of the
-/// tokens, and no plan of memory counts it.
-constexpr std::int64_t direct_workspace_limit = std::int64_t{256} << 20;
-
+/// The workspace of the pass which writes dq directly grows with the square of the tokens.
 bool is_usable(GraphPlan const& plan, FlashPass pass) {
-  return pass != FlashPass::backward || plan.workspace_bytes() <= direct_workspace_limit;
+  return pass != FlashPass::backward || plan.workspace_bytes() <= most_workspace_bytes;
 }
 
 /// How the images of one segment are computed.

@@ -154,15 +154,28 @@ struct BackwardRows {
   }
 };
 
+/// finish(m, column, total) of both sums of each column.
+template <class T, class F, class Finish>
+void sum_columns(Cuda const& cuda, View<T const, 2> x, bool packs, F const& f,
+                 Finish const& finish) {
+  constexpr int n = cuda::pack_size<T>;
+  constexpr int few = 8;  // for the narrowest maps, which are the longest
+  auto const rows = x.extent(0), width = x.extent(1);
+  if (packs && width <= few * n) {
+    cuda::column_sums<2, n, double, few>(cuda, rows, width, packs, f, finish);
+  } else {
+    cuda::column_sums<2, n, double>(cuda, rows, width, packs, f, finish);
+  }
+}
+
 }  // namespace
 
 template <class T>
 void execute(Cuda const& cuda, BatchMoments<T> const& op) {
   constexpr int n = cuda::pack_size<T>;
   auto const width = op.x.extent(1);
-  cuda::column_sums<2, n, double>(cuda, op.x.extent(0), width,
-                                  cuda::aligned_rows<n>(width, op.x.data()),
-                                  Moments<T>{width, op.x.data()}, KeepSums{width, op.sums.data()});
+  sum_columns(cuda, op.x, cuda::aligned_rows<n>(width, op.x.data()), Moments<T>{width, op.x.data()},
+              KeepSums{width, op.sums.data()});
 }
 
 template <class T>
@@ -187,9 +200,8 @@ void execute(Cuda const& cuda, BatchNormBackwardSums<T> const& op) {
                              {op.x.data(), op.mean.data(), op.rstd.data()}};
   bool const packs = cuda::aligned_rows<n>(width, op.x.data(), op.mean.data(), op.rstd.data(),
                                            op.dy.data(), sums.dz.y);
-  cuda::column_sums<2, n, double>(
-      cuda, op.x.extent(0), width, packs, sums,
-      KeepAndAddSums{width, op.sums.data(), {op.dbias.data(), op.dweight.data()}});
+  sum_columns(cuda, op.x, packs, sums,
+              KeepAndAddSums{width, op.sums.data(), {op.dbias.data(), op.dweight.data()}});
 }
 
 template <class T>

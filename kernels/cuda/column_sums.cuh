@@ -7,18 +7,17 @@
 
 namespace dino::cuda {
 
-constexpr int column_lanes = 32;                         // threads across columns
-constexpr int row_lanes = block_threads / column_lanes;  // threads down the rows
-constexpr std::int64_t rows_per_part = 8 * row_lanes;    // at least, of one block
+constexpr std::int64_t row_steps = 8;  // of a block, at least
 constexpr std::int64_t most_parts = 128;
 
 /// partials [parts, M, columns] = sums over the rows of each part.
-template <int M, int N, class Sum, class F>
+template <int M, int N, int Lanes, class Sum, class F>
 __global__ void __launch_bounds__(block_threads)
     column_partials_kernel(std::int64_t rows, std::int64_t columns, std::int64_t part_rows, F f,
                            Sum* partials) {
-  __shared__ Sum shared[row_lanes][column_lanes * N];
-  auto const column = (std::int64_t{blockIdx.x} * column_lanes + threadIdx.x) * N;
+  constexpr int row_lanes = block_threads / Lanes;  // threads down the rows
+  __shared__ Sum shared[row_lanes][Lanes * N];
+  auto const column = (std::int64_t{blockIdx.x} * Lanes + threadIdx.x) * N;
   auto const part = std::int64_t{blockIdx.y};
   auto const first = part * part_rows;
   auto const last = first + part_rows < rows ? first + part_rows : rows;
@@ -66,26 +65,28 @@ __global__ void __launch_bounds__(block_threads)
 /// neighbouring columns: Sum v[M][N]. The order of sums depends on the extents alone.
 /// \param packs  whether N may be more than 1: all operands and their rows are aligned, and
 ///               `columns` is a multiple of N
-template <int M, int N, class Sum, class F, class Finish>
+/// \tparam Lanes  threads of a block across columns: fewer for narrow matrices
+template <int M, int N, class Sum, int Lanes = 32, class F, class Finish>
 void column_sums(Cuda const& cuda, std::int64_t rows, std::int64_t columns, bool packs, F const& f,
                  Finish const& finish) {
   if (columns <= 0) return;
   auto const room = partials_bytes / (M * columns * static_cast<std::int64_t>(sizeof(Sum)));
   require_partials(M * columns * static_cast<std::int64_t>(sizeof(Sum)));
+  constexpr std::int64_t rows_per_part = row_steps * (block_threads / Lanes);
   auto const wanted = std::min({(rows + rows_per_part - 1) / rows_per_part, most_parts, room});
   auto const parts = std::max<std::int64_t>(wanted, 1);
   auto const part_rows = (rows + parts - 1) / parts;
   auto* const partials = reinterpret_cast<Sum*>(partials_of(cuda));
-  dim3 const block(column_lanes, row_lanes);
-  auto const width = column_lanes * static_cast<std::int64_t>(packs ? N : 1);
+  dim3 const block(Lanes, block_threads / Lanes);
+  auto const width = Lanes * static_cast<std::int64_t>(packs ? N : 1);
   dim3 const grid(static_cast<unsigned>((columns + width - 1) / width),
                   static_cast<unsigned>(parts));
   if (packs) {
-    launch(cuda, {grid, block}, column_partials_kernel<M, N, Sum, F>, rows, columns, part_rows, f,
-           partials);
+    launch(cuda, {grid, block}, column_partials_kernel<M, N, Lanes, Sum, F>, rows, columns,
+           part_rows, f, partials);
   } else {
-    launch(cuda, {grid, block}, column_partials_kernel<M, 1, Sum, F>, rows, columns, part_rows, f,
-           partials);
+    launch(cuda, {grid, block}, column_partials_kernel<M, 1, Lanes, Sum, F>, rows, columns,
+           part_rows, f, partials);
   }
   launch(cuda, {grid_for(cuda, M * columns), block_threads}, column_totals_kernel<M, Sum, Finish>,
          columns, parts, partials, finish);

@@ -125,6 +125,7 @@ cudnnHandle_t Context::cudnn() {
 std::byte* Context::cudnn_workspace(std::int64_t bytes) {
   if (bytes > cudnn_workspace_bytes_) {
     cudnn_workspace_.reset();
+    cudnn_workspace_bytes_ = 0;
     cudnn_workspace_ = allocate_device(bytes);
     cudnn_workspace_bytes_ = bytes;
   }

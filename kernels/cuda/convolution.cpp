@@ -21,9 +21,7 @@ using cuda::ConvolutionPlans;
 using cuda::ConvolutionShape;
 using cuda::GraphPlan;
 
-/// No plan of memory counts cuDNN's workspace.
-constexpr cuda::EngineDemands demands{.deterministic = true,
-                                      .workspace_bytes = std::int64_t{256} << 20};
+constexpr cuda::EngineDemands demands{.exact = true, .workspace_bytes = most_workspace_bytes};
 
 ConvolutionPlans::Plan const& find_plan(cuda::Context& context, ConvolutionShape const& shape) {
   return context.convolution_plans().find(shape, [&](ConvolutionShape const& s) {

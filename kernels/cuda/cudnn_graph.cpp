@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/log.hpp"
 #include "kernels/cuda/check.hpp"
 
 namespace dino::cuda {
@@ -46,10 +47,14 @@ void finalize(cudnnBackendDescriptor_t descriptor) {
   cudnn_check(cudnnBackendFinalize(descriptor));
 }
 
+bool is_not_supported(cudnnStatus_t code) {
+  return CUDNN_STATUS_CATEGORY(code) == CUDNN_STATUS_NOT_SUPPORTED;
+}
+
 /// Finalizes what cuDNN may not have; null then.
 Descriptor finalize_if_supported(Descriptor descriptor) {
   auto const code = cudnnBackendFinalize(descriptor.get());
-  if (CUDNN_STATUS_CATEGORY(code) == CUDNN_STATUS_NOT_SUPPORTED) return {};
+  if (is_not_supported(code)) return {};
   cudnn_check(code);
   return descriptor;
 }
@@ -87,11 +92,11 @@ std::vector<Descriptor> usable_engines(cudnnBackendDescriptor_t query) {
         query, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
         static_cast<std::int64_t>(raw.size()), &usable, raw.data()));
   }
-  engines.resize(static_cast<std::size_t>(usable));
+  engines.resize(std::min(engines.size(), static_cast<std::size_t>(usable)));
   return engines;
 }
 
-bool is_deterministic(Descriptor const& configuration) {
+bool is_exact(Descriptor const& configuration) {
   auto const engine = create(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
   auto* raw = engine.get();
   std::int64_t count = 0;
@@ -101,8 +106,11 @@ bool is_deterministic(Descriptor const& configuration) {
   cudnn_check(cudnnBackendGetAttribute(raw, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
                                        CUDNN_TYPE_NUMERICAL_NOTE, notes.size(), &count,
                                        notes.data()));
-  auto const end = notes.begin() + count;
-  return std::find(notes.begin(), end, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) == end;
+  constexpr std::array allowed{CUDNN_NUMERICAL_NOTE_TENSOR_CORE,
+                               CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP};
+  if (count > std::ssize(notes)) return false;  // of a newer cuDNN, with notes that it alone knows
+  return std::all_of(notes.begin(), notes.begin() + count,
+                     [&](auto note) { return std::ranges::find(allowed, note) != allowed.end(); });
 }
 
 }  // namespace
@@ -256,22 +264,26 @@ void Graph::finish(cudnnHandle_t handle) {
 ProposedEngines proposed_engines(Graph const& graph, cudnnBackendDescriptor_t properties) {
   auto const query = heuristics(graph, properties);
   auto const engines = usable_engines(query.get());
-  return {.all = count_answers(query.get()),
-          .deterministic = std::ranges::count_if(engines, is_deterministic)};
+  return {.all = count_answers(query.get()), .exact = std::ranges::count_if(engines, is_exact)};
 }
 
 std::optional<GraphPlan> GraphPlan::make(cudnnHandle_t handle, Graph const& graph,
                                          EngineDemands const& demands) {
   auto const query = heuristics(graph, nullptr);
   for (auto& engine : usable_engines(query.get())) {
-    if (demands.deterministic && !is_deterministic(engine)) continue;
+    if (demands.exact && !is_exact(engine)) continue;
     GraphPlan made;
     made.engine_ = std::move(engine);
     made.plan_ = create(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
     auto* const raw = made.plan_.get();
     set(raw, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle);
     link(raw, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, made.engine_.get());
-    if (cudnnBackendFinalize(raw) != CUDNN_STATUS_SUCCESS) continue;
+    if (auto const code = cudnnBackendFinalize(raw); code != CUDNN_STATUS_SUCCESS) {
+      if (!is_not_supported(code))
+        log::warning("cuDNN cannot prepare an engine, the next one is tried: {}",
+                     cudnnGetErrorString(code));
+      continue;
+    }
     std::int64_t count = 0;
     cudnn_check(cudnnBackendGetAttribute(raw, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
                                          CUDNN_TYPE_INT64, 1, &count, &made.workspace_bytes_));

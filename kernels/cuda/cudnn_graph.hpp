@@ -78,13 +78,14 @@ class Graph {
 
 /// What an engine has to be.
 struct EngineDemands {
-  bool deterministic = false;  ///< the same bits in every run
+  bool exact =
+      false;  ///< the same bits in every run, of sums in float32 of the operands as they are
   std::int64_t workspace_bytes = std::numeric_limits<std::int64_t>::max();  ///< at most
 };
 
 /// Engines that cuDNN's heuristics propose for a graph, whether or not this machine can run them.
 struct ProposedEngines {
-  std::int64_t all = 0, deterministic = 0;
+  std::int64_t all = 0, exact = 0;  ///< see EngineDemands
 };
 /// \param properties  of the device; null: that of the graph's handle
 ProposedEngines proposed_engines(Graph const& graph, cudnnBackendDescriptor_t properties);

@@ -204,6 +204,7 @@ Json plan_json(train::Plan const& plan, Config const& config) {
             {"arena", memory.activation_bytes},
             {"logits", memory.logits_bytes},
             {"crops", memory.crops_bytes},
+            {"workspace", memory.workspace_bytes},
             {"peak", memory.total_bytes()}}},
           {"matrix_flops", plan.work.matrix_flops},
           {"crop_sizes", sizes_json(plan)},

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "kernels/device.hpp"
 #include "train/frozen_teacher.hpp"
 #include "train/slice.hpp"
 #include "train/upload.hpp"
@@ -71,6 +72,7 @@ PlannedMemory memory_in(Config const& config, int ranks,
   memory.activation_bytes = cost.arena_bytes;
   memory.logits_bytes = cost.logits_bytes;
   if (planned_processor(config) == Processor::host) return memory;
+  if (std::is_same_v<T, bfloat16>) memory.workspace_bytes = most_workspace_bytes;
   memory.crops_bytes = student_uploads(config, memory.images, memory.micro_batches).total();
   if (teacher && teacher->shared)
     memory.crops_bytes += teacher_uploads(config, *teacher->shared).total();
@@ -150,7 +152,7 @@ std::map<std::string, std::int64_t> count_parameters(ModelShape const& shape) {
 
 std::int64_t PlannedMemory::total_bytes() const {
   return bytes_of(student) + bytes_of(teacher) + bytes_of(gram_teacher) + bytes_of(frozen_teacher) +
-         activation_bytes + crops_bytes;
+         activation_bytes + crops_bytes + workspace_bytes;
 }
 
 std::vector<std::pair<char const*, std::int64_t>> parts_of(PlannedMemory const& memory) {
@@ -165,7 +167,8 @@ std::vector<std::pair<char const*, std::int64_t>> parts_of(PlannedMemory const& 
                              memory.gram_teacher.working + memory.frozen_teacher.working},
       {"activations and scratch", memory.activation_bytes - memory.logits_bytes},
       {"logits over prototypes", memory.logits_bytes},
-      {"crops on their way to the device", memory.crops_bytes}};
+      {"crops on their way to the device", memory.crops_bytes},
+      {"workspace of cuDNN, at most", memory.workspace_bytes}};
   std::erase_if(parts, [](auto const& part) { return part.second == 0; });
   return parts;
 }

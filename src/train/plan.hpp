@@ -23,9 +23,10 @@ struct PlannedMemory {
   shard::StoreBytes frozen_teacher;  ///< where there is one
   /// The arena, of the largest crops: activations, logits and scratch.
   std::int64_t activation_bytes = 0;
-  std::int64_t logits_bytes = 0;  ///< of these, matrices over prototypes: at most run.logits_mib
-  std::int64_t crops_bytes = 0;   ///< of micro-batches on their way to a device
-  std::int64_t images = 0;        ///< of a micro-batch, at most
+  std::int64_t logits_bytes = 0;     ///< of these, matrices over prototypes: at most run.logits_mib
+  std::int64_t crops_bytes = 0;      ///< of micro-batches on their way to a device
+  std::int64_t workspace_bytes = 0;  ///< of a device's libraries, at most
+  std::int64_t images = 0;           ///< of a micro-batch, at most
   std::int64_t micro_batches = 1;
   double shared_gathers = 0;  ///< bytes of a frozen teacher that several students' ranks share
 

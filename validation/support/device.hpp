@@ -8,6 +8,7 @@
 #include <tuple>
 #include <vector>
 
+#include "kernels/convolution.hpp"
 #include "kernels/device.hpp"
 
 namespace dino::test {
@@ -127,8 +128,23 @@ class DeviceOperands {
   std::vector<Block> blocks_;
 };
 
-/// More than operations of tests take.
-constexpr std::int64_t device_scratch_bytes = std::int64_t{256} << 20;
+/// Scratch for an operation of a test; more than it takes, where it cannot be told here.
+template <class Op>
+std::int64_t device_scratch_bytes(Op const&) {
+  return std::int64_t{256} << 20;
+}
+template <class T>
+std::int64_t device_scratch_bytes(ConvolutionForward<T> const& op) {
+  return convolution_scratch_bytes<T>(Processor::cuda, op.windows, op.x.extent(1));
+}
+template <class T>
+std::int64_t device_scratch_bytes(ConvolutionBackwardInput<T> const& op) {
+  return convolution_scratch_bytes<T>(Processor::cuda, op.windows, op.dx.extent(1));
+}
+template <class T>
+std::int64_t device_scratch_bytes(ConvolutionBackwardFilters<T> const& op) {
+  return convolution_scratch_bytes<T>(Processor::cuda, op.windows, op.x.extent(1));
+}
 
 template <class T, int R>
 std::byte* bytes_of(View<T, R> const& view) {
@@ -161,7 +177,7 @@ void run_with_host_operands(Space const& space, Op op) {
   });
   Buffer scratch;
   if constexpr (requires { op.scratch; }) {
-    scratch = Buffer(space, device_scratch_bytes);
+    scratch = Buffer(space, device_scratch_bytes(op));
     op.scratch = scratch.data();
   }
   run(space, op);

@@ -99,7 +99,8 @@ TYPED_TEST(Convolution, IsItsDefinitionWithItsGradients) {
     auto const x = random_values<T>(w.rows_in() * c.in, 1),
                filters = random_values<T>(c.out * columns, 2),
                dy = random_values<T>(w.rows_out() * c.out, 3);
-    std::vector<T> y(dy.size()), dx(x.size());
+    auto const unwritten = static_cast<T>(std::numeric_limits<float>::quiet_NaN());
+    std::vector<T> y(dy.size(), unwritten), dx(x.size(), unwritten);
     std::vector<float> dfilters(filters.size(), 1.0F);
     std::vector<std::byte> scratch(at(convolution_scratch_bytes<T>(Processor::host, w, c.in) + 64));
     auto* const memory = scratch.data();
