@@ -257,6 +257,7 @@ ProposedEngines proposed_engines(Graph const& graph, cudnnBackendDescriptor_t pr
   auto const query = heuristics(graph, properties);
   auto const engines = usable_engines(query.get());
   return {.all = count_answers(query.get()),
+          .configured = static_cast<std::int64_t>(engines.size()),
           .deterministic = std::ranges::count_if(engines, is_deterministic)};
 }
 
