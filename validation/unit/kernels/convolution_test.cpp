@@ -99,7 +99,8 @@ TYPED_TEST(Convolution, IsItsDefinitionWithItsGradients) {
     auto const x = random_values<T>(w.rows_in() * c.in, 1),
                filters = random_values<T>(c.out * columns, 2),
                dy = random_values<T>(w.rows_out() * c.out, 3);
-    std::vector<T> y(dy.size()), dx(x.size());
+    auto const before = static_cast<T>(7.0F);  // to be overwritten
+    std::vector<T> y(dy.size(), before), dx(x.size(), before);
     std::vector<float> dfilters(filters.size(), 1.0F);
     std::vector<std::byte> scratch(at(convolution_scratch_bytes<T>(Processor::host, w, c.in) + 64));
     auto* const memory = scratch.data();
@@ -176,7 +177,8 @@ TYPED_TEST(Convolution, PoolsTheFirstLargestValue) {
       auto x = random_values<T>(w.rows_in() * channels, 1);
       for (auto& v : x) v = static_cast<T>(std::round(2 * static_cast<float>(v)));  // equal values
       auto const dy = random_values<T>(w.rows_out() * channels, 2);
-      std::vector<T> y(dy.size()), alone(dy.size()), dx(x.size());
+      auto const before = static_cast<T>(7.0F);  // to be overwritten
+      std::vector<T> y(dy.size(), before), alone = y, dx(x.size(), before);
       std::vector<std::uint8_t> argument(dy.size());
       std::array<std::int64_t, 2> const rows_in{w.rows_in(), channels},
           rows_out{w.rows_out(), channels};
