@@ -76,13 +76,18 @@ struct Reference {
 };
 
 /// No image; one pixel; primes; several tiles of an image; several images in a tile; strides that
-/// leave pixels out; channels that are read in packs; several tiles of a device.
+/// leave pixels out; channels that are read in packs; several tiles of a device; layers of
+/// ResNet-50.
 std::vector<Reference> cases() {
-  return {{{0, 5, 4, 3, 1, 1}, 2, 3},     {{1, 1, 1, 3, 1, 1}, 1, 1},   {{2, 5, 7, 3, 1, 1}, 3, 4},
-          {{1, 9, 6, 3, 2, 1}, 5, 2},     {{3, 13, 11, 7, 2, 3}, 3, 5}, {{2, 4, 5, 1, 1, 0}, 7, 3},
-          {{2, 5, 4, 1, 2, 0}, 3, 2},     {{2, 31, 29, 3, 1, 1}, 2, 3}, {{37, 4, 5, 3, 2, 1}, 3, 2},
-          {{11, 7, 7, 3, 1, 1}, 17, 1},   {{1, 4, 500, 3, 2, 1}, 1, 2}, {{2, 6, 5, 3, 2, 1}, 16, 8},
-          {{4, 30, 32, 3, 1, 1}, 1024, 1}};
+  return {{{0, 5, 4, 3, 1, 1}, 2, 3},      {{1, 1, 1, 3, 1, 1}, 1, 1},
+          {{2, 5, 7, 3, 1, 1}, 3, 4},      {{1, 9, 6, 3, 2, 1}, 5, 2},
+          {{3, 13, 11, 7, 2, 3}, 3, 5},    {{2, 4, 5, 1, 1, 0}, 7, 3},
+          {{2, 5, 4, 1, 2, 0}, 3, 2},      {{2, 31, 29, 3, 1, 1}, 2, 3},
+          {{37, 4, 5, 3, 2, 1}, 3, 2},     {{11, 7, 7, 3, 1, 1}, 17, 1},
+          {{1, 4, 500, 3, 2, 1}, 1, 2},    {{2, 6, 5, 3, 2, 1}, 16, 8},
+          {{4, 30, 32, 3, 1, 1}, 1024, 1}, {{2, 20, 18, 7, 2, 3}, 3, 64},
+          {{2, 14, 13, 3, 2, 1}, 64, 128}, {{2, 7, 7, 3, 1, 1}, 64, 64},
+          {{2, 8, 7, 1, 2, 0}, 256, 128}};
 }
 
 template <class T>
@@ -177,7 +182,8 @@ TYPED_TEST(Convolution, PoolsTheFirstLargestValue) {
       auto x = random_values<T>(w.rows_in() * channels, 1);
       for (auto& v : x) v = static_cast<T>(std::round(2 * static_cast<float>(v)));  // equal values
       auto const dy = random_values<T>(w.rows_out() * channels, 2);
-      std::vector<T> y(dy.size()), alone(dy.size()), dx(x.size());
+      auto const before = static_cast<T>(7.0F);  // to be overwritten
+      std::vector<T> y(dy.size(), before), alone = y, dx(x.size(), before);
       std::vector<std::uint8_t> argument(dy.size());
       std::array<std::int64_t, 2> const rows_in{w.rows_in(), channels},
           rows_out{w.rows_out(), channels};
