@@ -15,7 +15,7 @@ void check_longest(char const* operation, std::int64_t jobs, std::int64_t longes
 
 void check_blurred(char const* operation, std::int64_t jobs, std::int64_t longest) {
   check_longest(operation, jobs, longest);
-  require(longest <= longest_blurred, ExitCode::usage,
+  require(jobs == 0 || longest <= longest_blurred, ExitCode::usage,
           "crops of {} pixels cannot be blurred on the device (at most {}). Use "
           "data.augment_device=host",
           longest, longest_blurred);

@@ -38,7 +38,7 @@ begin=$SECONDS
 
 # CUDA's libraries may lie where the loader does not look: beside the toolkit, or in Python packages.
 find_library() {
-  ldconfig -p 2>/dev/null | grep -q "$1" && return
+  ldconfig -p 2>/dev/null | grep "$1" >/dev/null && return
   local folder
   for folder in /usr/local/cuda*/lib64 /usr/local/cuda*/targets/*/lib \
     $(python3 -c 'import sys; print(*(p + "/nvidia/*/lib" for p in sys.path if p))' 2>/dev/null); do
@@ -51,7 +51,7 @@ for library in libcublasLt.so.13 libcudnn.so.9 libnccl.so.2; do
 done
 dino=$build/dino
 export DINO_EXECUTABLE=$dino
-"${within[@]}" "$dino" info >"$work/info" 2>&1 || { cat "$work/info" && exit 2; }
+timeout -k 5 120 "${within[@]}" "$dino" info >"$work/info" 2>&1 || { cat "$work/info" && exit 2; }
 
 left() { echo $((seconds - (SECONDS - begin))); }
 failed=0
@@ -81,7 +81,8 @@ ctest=(ctest --test-dir "$build" -L gpu --output-on-failure --no-tests=error)
 section "Tests" 400 "${ctest[@]}"
 if ! grep -q 'cuda:[0-9]' "$work/info"; then
   say "" "no GPU: no benchmarks"
-  exit 77
+  [ $failed -eq 0 ] && exit 77
+  exit 1
 fi
 section "Matrix products" 30 "$dino" bench gemm --seconds 0.3 --device cuda
 section "ViT-S/16, DINO v1, bf16" 60 "$dino" bench step "$source/inputs/dinov1_vits16.toml" run.device=cuda \

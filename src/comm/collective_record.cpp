@@ -29,7 +29,8 @@ std::atomic<std::int64_t> collectives{0};
 }  // namespace
 
 void CollectiveRecord::enter(std::string_view name, std::int64_t number) noexcept {
-  version_.fetch_add(1, std::memory_order_acq_rel);
+  version_.fetch_add(1, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);  // what is written comes after it
   since_.store(now(), std::memory_order_relaxed);
   inside_.store(true, std::memory_order_relaxed);
   number_.store(number, std::memory_order_relaxed);
@@ -39,7 +40,8 @@ void CollectiveRecord::enter(std::string_view name, std::int64_t number) noexcep
   version_.fetch_add(1, std::memory_order_release);
 }
 void CollectiveRecord::leave() noexcept {
-  version_.fetch_add(1, std::memory_order_acq_rel);
+  version_.fetch_add(1, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);  // what is written comes after it
   since_.store(now(), std::memory_order_relaxed);
   inside_.store(false, std::memory_order_relaxed);
   version_.fetch_add(1, std::memory_order_release);

@@ -43,11 +43,11 @@ constexpr double last_seconds = 20;  ///< that an abort may take
 }
 
 std::string describe_other(RankState const& other, PendingCollective const& waiting) {
-  auto const& s = other.state;
+  auto const& s = other.state.inside || !other.background.inside ? other.state : other.background;
   double const silent = std::min(5.0, waiting.seconds / 2);
   std::string text = fmt::format("\n  rank {}: ", other.rank);
-  if (s.silent_seconds > silent)
-    text += fmt::format("its process has not moved for {:.0f} s; ", s.silent_seconds);
+  if (other.state.silent_seconds > silent)
+    text += fmt::format("its process has not moved for {:.0f} s; ", other.state.silent_seconds);
   if (s.inside)
     return text + fmt::format("{} in collective {}, {}, for {:.0f} s",
                               s.number == waiting.number && s.name == waiting.name ? "waits, too,"
@@ -89,10 +89,10 @@ CollectiveWatch::CollectiveWatch(Communicator const& world, double limit_seconds
       give_up_(give_up ? std::move(give_up) : abort_in_any_case),
       node_(world.split_node()) {
   void* mine = nullptr;
-  mpi_check(MPI_Win_allocate_shared(sizeof(CollectiveRecord), 1, MPI_INFO_NULL, node_.raw(), &mine,
-                                    &window_));
-  auto* const record = new (mine) CollectiveRecord;
-  record->beat();
+  mpi_check(
+      MPI_Win_allocate_shared(sizeof(Records), 1, MPI_INFO_NULL, node_.raw(), &mine, &window_));
+  mine_ = new (mine) Records;
+  mine_->own.beat();
   std::vector<std::int64_t> const own{world.rank()};
   auto const bytes = node_.all_gather_varying(std::as_bytes(std::span(own)));
   std::vector<std::int64_t> ranks(static_cast<std::size_t>(node_.size()));
@@ -103,10 +103,10 @@ CollectiveWatch::CollectiveWatch(Communicator const& world, double limit_seconds
     void* address = nullptr;
     mpi_check(MPI_Win_shared_query(window_, r, &size, &unit, &address));
     ranks_.push_back(static_cast<int>(ranks[static_cast<std::size_t>(r)]));
-    records_.push_back(static_cast<CollectiveRecord*>(address));
+    records_.push_back(static_cast<Records*>(address));
   }
   node_.barrier();  // all records are made
-  InCollective::use(record);
+  InCollective::use(&mine_->own);
   thread_ = std::jthread([this](std::stop_token const& stop) { watch(stop); });
 }
 
@@ -136,27 +136,39 @@ void CollectiveWatch::watch(std::stop_token const& stop) {
 std::optional<std::string> CollectiveWatch::look() {
   if (auto const own = InCollective::record().read(); own.inside && own.seconds > limit_)
     return report({own.name, own.number, own.seconds});
-  std::vector<std::shared_ptr<WatchedCollectives>> all;
-  {
-    std::lock_guard const lock(registry().mutex);
-    all = registry().all;
-  }
-  for (auto const& one : all) {
+  // Held until all are seen: they end in the thread that they belong to.
+  std::lock_guard const lock(registry().mutex);
+  std::optional<PendingCollective> oldest;
+  for (auto const& one : registry().all) {
     auto const pending = one->oldest();
     if (auto const fault = one->fault())
       return fmt::format(
           "rank {}: {}{}", rank_, *fault,
           pending ? fmt::format(". Under way: collective {}, {}", pending->number, pending->name)
                   : "");
-    if (pending && pending->seconds > limit_) return report(*pending);
+    if (pending && (!oldest || pending->number < oldest->number)) oldest = pending;
   }
+  publish(oldest);
+  if (oldest && oldest->seconds > limit_) return report(*oldest);
   return std::nullopt;
+}
+
+/// Shows the other ranks' watches what is under way in the background.
+void CollectiveWatch::publish(std::optional<PendingCollective> const& oldest) {
+  auto const number = oldest ? oldest->number : 0;
+  if (number == published_) return;
+  if (oldest)
+    mine_->background.enter(oldest->name, number);
+  else
+    mine_->background.leave();
+  published_ = number;
 }
 
 std::string CollectiveWatch::report(PendingCollective const& waiting) const {
   std::vector<RankState> others;
   for (std::size_t i = 0; i < ranks_.size(); ++i)
-    if (ranks_[i] != rank_) others.push_back({ranks_[i], records_[i]->read()});
+    if (ranks_[i] != rank_)
+      others.push_back({ranks_[i], records_[i]->own.read(), records_[i]->background.read()});
   return describe_hang(rank_, waiting, others);
 }
 

@@ -38,10 +38,11 @@ class WatchedCollectives {
 void add_watched(std::shared_ptr<WatchedCollectives> collectives);
 void remove_watched(WatchedCollectives const* collectives);
 
-/// A rank and its record.
+/// A rank and its records.
 struct RankState {
   int rank = 0;
   CollectiveRecord::State state;
+  CollectiveRecord::State background = {};  ///< of the oldest PendingCollective, as its watch saw
 };
 
 /// What a rank reports of a collective that takes too long: itself, and of the other ranks of its
@@ -64,8 +65,12 @@ class CollectiveWatch {
   ~CollectiveWatch();
 
  private:
+  struct Records {
+    CollectiveRecord own, background;
+  };
   void watch(std::stop_token const& stop);
   std::optional<std::string> look();
+  void publish(std::optional<PendingCollective> const& oldest);
   std::string report(PendingCollective const& waiting) const;
 
   int rank_;
@@ -73,8 +78,10 @@ class CollectiveWatch {
   std::function<void(std::string const&)> give_up_;
   Communicator node_;
   MPI_Win window_ = MPI_WIN_NULL;
-  std::vector<int> ranks_;                  ///< of the node, in the world
-  std::vector<CollectiveRecord*> records_;  ///< theirs
+  std::vector<int> ranks_;         ///< of the node, in the world
+  std::vector<Records*> records_;  ///< theirs
+  Records* mine_ = nullptr;
+  std::int64_t published_ = 0;  ///< number of the collective in `background`; 0: none
   std::jthread thread_;
 };
 

@@ -51,7 +51,7 @@ std::string nccl_version() {
 }
 
 std::string nccl_obstacle(Communicator const& world, Space const& device) {
-  return shared_device(world.all_gather_text(node_name() + ' ' + bus_of(std::get<Cuda>(device))));
+  return shared_device(world.all_gather_text(device_place(bus_of(std::get<Cuda>(device)))));
 }
 
 /// A collective has two events, taken in turn: the operations before it are done, and it is done.
@@ -116,15 +116,18 @@ DeviceCommunicator::State::~State() {
 
 DeviceCommunicator::Ticket DeviceCommunicator::State::start(char const* kind, std::string_view what,
                                                             auto const& call) {
-  auto const ticket = next++;
+  auto const ticket = next++, number = next_collective();
   auto text = fmt::format("{} of {} between devices, {}", kind, what, name);
   auto& event = events_of(ticket);
   cuda_check(cudaEventRecord(event.ready, cuda::stream_of(cuda)), "record an event");
   cuda_check(cudaStreamWaitEvent(stream, event.ready), "wait for an event");
-  nccl_check(call(), text, communicator);
+  {
+    InCollective const inside(text, number);  // the first of its kind connects ranks
+    nccl_check(call(), text, communicator);
+  }
   cuda_check(cudaEventRecord(event.done, stream), "record an event");
   std::lock_guard const lock(mutex);
-  pending.push_back({ticket, std::move(text), next_collective(), Clock::now()});
+  pending.push_back({ticket, std::move(text), number, Clock::now()});
   if (pending.size() > events.size()) pending.pop_front();
   return ticket;
 }

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <array>
+#include <fstream>
+#include <sstream>
 #include <unordered_map>
 
 namespace dino {
@@ -15,14 +17,20 @@ std::string node_name() {
   return name.data();
 }
 
+std::string device_place(std::string const& bus) {
+  std::string system;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> system;
+  return fmt::format("{} {} {}", system.empty() ? node_name() : system, bus, node_name());
+}
+
 std::string shared_device(std::vector<std::string> const& places) {
   std::unordered_map<std::string, std::size_t> rank_at;
   for (std::size_t rank = 0; rank < places.size(); ++rank) {
-    auto const [it, first] = rank_at.emplace(places[rank], rank);
+    std::string system, bus, node;
+    std::istringstream(places[rank]) >> system >> bus >> node;
+    auto const [it, first] = rank_at.emplace(system + ' ' + bus, rank);
     if (first) continue;
-    auto const space = places[rank].find(' ');
-    return fmt::format("ranks {} and {} share the device {} of {}", it->second, rank,
-                       places[rank].substr(space + 1), places[rank].substr(0, space));
+    return fmt::format("ranks {} and {} share the device {} of {}", it->second, rank, bus, node);
   }
   return {};
 }

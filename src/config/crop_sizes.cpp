@@ -98,6 +98,15 @@ void validate_windows(Config const& config) {
   }
 }
 
+/// The Gaussian's nine taps are reflected at the edges once.
+void validate_blur(Crops const& crops) {
+  for (auto const& sizes : crop_sizes(crops)) {
+    auto const least = crops.local_count > 0 ? std::min(sizes.global, sizes.local) : sizes.global;
+    check(crops.blur == "pillow" || least > 4, "crops.blur", crops.blur,
+          fmt::format("pillow for crops of {} pixels", least), "pillow");
+  }
+}
+
 }  // namespace
 
 std::vector<CropSizes> crop_sizes(Crops const& crops) {
@@ -117,6 +126,7 @@ std::vector<CropSizes> crop_sizes(Crops const& crops) {
 void validate_crop_sizes(Config const& config) {
   validate_pairs(config);
   validate_windows(config);
+  validate_blur(config.crops);
 }
 
 }  // namespace dino::config

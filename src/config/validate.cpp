@@ -98,11 +98,6 @@ void validate_crops(Crops const& crops, std::int64_t patch_size, std::string_vie
           toml_text(patch_size));
     whole_patches("crops.local_size", crops.local_size, patch_size, method);
   }
-  // The Gaussian's nine taps are reflected at the edges once.
-  check(crops.blur == "pillow" || crops.global_size > 4, "crops.blur", crops.blur,
-        "pillow for crops.global_size < 5", "pillow");
-  check(crops.blur == "pillow" || crops.local_count == 0 || crops.local_size > 4, "crops.blur",
-        crops.blur, "pillow for crops.local_size < 5", "pillow");
   area_range("crops.global_scale", crops.global_scale, "[0.4, 1.0]");
   area_range("crops.local_scale", crops.local_scale, "[0.05, 0.4]");
   validate_colours(crops);

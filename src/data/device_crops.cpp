@@ -92,7 +92,11 @@ void DeviceCrops::upload_next() {
     CropJobs alone(crops_, batch, {});
     alone.add(next_image_, 0);
     auto const needed = decoded_bytes(image) + alone.bytes();
-    if (needed > part.memory.bytes()) fail_too_large(image, needed, part.memory.bytes());
+    if (needed > part.memory.bytes()) {
+      part.memory.finish();
+      wait(batch);
+      fail_too_large(image, needed, part.memory.bytes());
+    }
     if (needed > room && next_image_ > first) break;
     room -= needed;
     part.memory.copy(begin, image.pixels, std::int64_t{3} * image.height * image.width);

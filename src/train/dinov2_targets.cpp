@@ -81,6 +81,10 @@ void DinoV2Step<T>::exchange_rows(Arena& arena, std::vector<Work> const& passes,
   auto const order_of = [&](std::vector<Work> const& parts) {
     ImageOrder order;
     for (auto const& part : parts) {
+      if (part.globals() == 0) {  // which has no masks either
+        order.add({});
+        continue;
+      }
       auto const crops = static_cast<std::size_t>(part.globals());
       order.add(classes ? std::vector<std::int64_t>(crops, 1) : part.views().masks->counts);
     }

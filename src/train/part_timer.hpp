@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <array>
+#include <exception>
 #include <memory>
 #include <vector>
 
@@ -60,10 +61,13 @@ class Stopwatch {
   Stopwatch(PartTimer& timer, Part part) : timer_(timer) { timer_.enter(part); }
   Stopwatch(Stopwatch const&) = delete;
   Stopwatch& operator=(Stopwatch const&) = delete;
-  ~Stopwatch() { timer_.leave(); }
+  ~Stopwatch() {
+    if (std::uncaught_exceptions() == unwinding_) timer_.leave();
+  }
 
  private:
   PartTimer& timer_;
+  int unwinding_ = std::uncaught_exceptions();  ///< a step that failed is not measured
 };
 
 }  // namespace dino::train

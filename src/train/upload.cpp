@@ -5,6 +5,7 @@
 #include <array>
 #include <utility>
 
+#include "base/error.hpp"
 #include "config/crop_sizes.hpp"
 #include "kernels/arena.hpp"
 #include "train/slice.hpp"
@@ -64,11 +65,10 @@ class CropUpload::Started {
   Started(Started const&) = delete;
   Started& operator=(Started const&) = delete;
   ~Started() {
-    if (!upload_.copies()) return;
-    if (batch_.decoded != nullptr) upload_.device_crops_->wait(*batch_.decoded);
-    memory_.release();
-    memory_.wait();
-    if (memory_.bytes() > 0) upload_.free_.push_back(std::move(memory_));
+    try {
+      give_back();
+    } catch (Error const&) {  // the device has failed: what comes next says so
+    }
   }
   /// Operations that run from here on may use the crops.
   CropViews const& views() {
@@ -82,6 +82,13 @@ class CropUpload::Started {
   }
 
  private:
+  void give_back() {
+    if (!upload_.copies()) return;
+    if (batch_.decoded != nullptr) upload_.device_crops_->wait(*batch_.decoded);
+    memory_.release();
+    memory_.wait();
+    if (memory_.bytes() > 0) upload_.free_.push_back(std::move(memory_));
+  }
   static constexpr auto float_bytes = static_cast<std::int64_t>(sizeof(float));
 
   template <class Visit>

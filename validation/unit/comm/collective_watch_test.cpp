@@ -101,7 +101,10 @@ TEST(Hang, IsDescribedWithWhatTheOtherRanksDo) {
       other(1, {.number = 7, .inside = false, .name = "sum over ranks", .seconds = 44}),
       other(3, {.number = 8, .inside = true, .name = "broadcast", .seconds = 12}),
       other(4, {.number = 6, .name = "barrier", .seconds = 50, .silent_seconds = 49}),
-      other(5, {})};
+      other(5, {}),
+      {6,
+       {.number = 7, .name = "barrier", .seconds = 52},
+       {.number = 8, .inside = true, .name = "barrier", .seconds = 29}}};
   EXPECT_THAT(
       describe_hang(2, {"barrier", 8, 30}, others),
       AllOf(StartsWith("rank 2 has waited 30 s in collective 8, barrier. The other ranks of its "
@@ -111,7 +114,8 @@ TEST(Hang, IsDescribedWithWhatTheOtherRanksDo) {
                        "  rank 3: waits in collective 8, broadcast, for 12 s\n"
                        "  rank 4: its process has not moved for 49 s; in no collective for 50 s; "
                        "its last was 6, barrier\n"
-                       "  rank 5: in no collective so far\n"),
+                       "  rank 5: in no collective so far\n"
+                       "  rank 6: waits, too, in collective 8, barrier, for 29 s\n"),
             HasSubstr("run.collective_timeout")));
 }
 
@@ -140,6 +144,26 @@ TEST(Watch, KnowsThatAnotherRankIsElsewhere) {
       world.barrier();
     }
   }
+}
+
+TEST(Watch, KnowsWhatAnotherRankHasInTheBackground) {
+  auto const world = Communicator::world();
+  bool const first = world.rank() == 0;
+  auto const background = std::make_shared<Background>();
+  if (!first) background->pending = PendingCollective{"sum between devices", 12, 0};
+  add_watched(background);
+  Report report;
+  {
+    CollectiveWatch const watch(world, 0.2, [&](std::string const& text) { report.set(text); });
+    std::this_thread::sleep_for(1s);  // others have shown what they have
+    if (first && world.size() > 1) {
+      InCollective const inside("barrier");
+      EXPECT_THAT(report.wait(), HasSubstr("rank 1: waits in collective 12, sum between devices"));
+    } else {
+      std::this_thread::sleep_for(3s);
+    }
+  }
+  remove_watched(background.get());
 }
 
 TEST(Watch, LetsShortCollectivesBe) {

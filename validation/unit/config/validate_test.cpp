@@ -30,7 +30,12 @@ struct Refusal {
 
 std::vector<Refusal> const refusals{
     {{"crops.blur=gaussian", "crops.local_size=4", "student.patch_size=4"},
-     "invalid crops.blur=\"gaussian\" (must be pillow for crops.local_size < 5). Try "
+     "invalid crops.blur=\"gaussian\" (must be pillow for crops of 4 pixels). Try "
+     "crops.blur=pillow"},
+    {{"method=dinov3", "crops.blur=gaussian", "student.patch_size=4", "crops.local_size=16",
+      "crops.pairs.global_size=[16, 32]", "crops.pairs.local_size=[16, 4]",
+      "crops.pairs.ratio=[0.5, 0.5]"},
+     "invalid crops.blur=\"gaussian\" (must be pillow for crops of 4 pixels). Try "
      "crops.blur=pillow"},
     {{"data.augment_device=gpu"},
      "invalid data.augment_device=\"gpu\" (must be host or cuda). Try data.augment_device=host"},
