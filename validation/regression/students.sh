@@ -50,6 +50,13 @@ for name in small large; do
   compare "$name, the teacher in micro-batches" whole/$name micro/$name
 done
 
+# Shares of three and two images: one micro-batch of the teacher is empty on some ranks.
+for micro_batch in 1 3; do
+  expect 0 run 3 $students distill.micro_batch=$micro_batch data.batch_size=7 run.steps=2
+  kept uneven_$micro_batch
+done
+for name in small large; do compare "$name, empty micro-batches" uneven_{1,3}/$name; done
+
 # In two parts, bit for bit.
 expect 75 run 3 $students run.stop_after_steps=10
 expect 0 run 3 $students
