@@ -264,7 +264,9 @@ void Graph::finish(cudnnHandle_t handle) {
 ProposedEngines proposed_engines(Graph const& graph, cudnnBackendDescriptor_t properties) {
   auto const query = heuristics(graph, properties);
   auto const engines = usable_engines(query.get());
-  return {.all = count_answers(query.get()), .exact = std::ranges::count_if(engines, is_exact)};
+  return {.all = count_answers(query.get()),
+          .configured = static_cast<std::int64_t>(engines.size()),
+          .exact = std::ranges::count_if(engines, is_exact)};
 }
 
 std::optional<GraphPlan> GraphPlan::make(cudnnHandle_t handle, Graph const& graph,

@@ -83,9 +83,10 @@ struct EngineDemands {
   std::int64_t workspace_bytes = std::numeric_limits<std::int64_t>::max();  ///< at most
 };
 
-/// Engines that cuDNN's heuristics propose for a graph, whether or not this machine can run them.
+/// Engines that cuDNN's heuristics propose for a graph, whether or not this machine can run them:
+/// how many, of which so many are configured here, of which so many are exact.
 struct ProposedEngines {
-  std::int64_t all = 0, exact = 0;  ///< see EngineDemands
+  std::int64_t all = 0, configured = 0, exact = 0;
 };
 /// \param properties  of the device; null: that of the graph's handle
 ProposedEngines proposed_engines(Graph const& graph, cudnnBackendDescriptor_t properties);

@@ -49,4 +49,17 @@ TEST_P(ConvolutionGraphs, HaveExactEnginesForResNet50) {
 
 INSTANTIATE_TEST_SUITE_P(Devices, ConvolutionGraphs, testing::Values("a100", "h200", "b200"));
 
+/// The oldest engine of input gradients adds with atomics.
+TEST(ProposedEngines, AreToldApartByTheirNotes) {
+  auto const properties = test::properties_of("a100");
+  auto const graph = convolution_graph(
+      {{64, 56, 56, 3, 2, 1}, 128, 128, ConvolutionPass::input_gradient}, nullptr);
+
+  auto const engines = proposed_engines(graph, properties.get());
+
+  EXPECT_GT(engines.exact, 0);
+  EXPECT_LT(engines.exact, engines.configured);
+  EXPECT_LE(engines.configured, engines.all);
+}
+
 }  // namespace
