@@ -2,6 +2,7 @@
 #include "kernels/batch_norm.hpp"
 
 #include <cmath>
+#include <limits>
 
 #include "unit/kernels/kernel_test.hpp"
 
@@ -193,24 +194,28 @@ TEST(BatchNormBackward, IsTheGradientOfForwardWithItsStatistics) {
   }
 }
 
-TEST(BatchNormBackward, IsTheSameInBfloat16UpToRounding) {
-  Problem<float> wide({53, 9, true, true});
-  Problem<bfloat16> narrow({53, 9, true, true});
-  auto const gradients = [](auto& p) {
+/// \param columns  9: value by value; 64: in packs
+class BatchNormBackwardBfloat16 : public testing::TestWithParam<std::int64_t> {};
+
+TEST_P(BatchNormBackwardBfloat16, IsThatOfFloatUpToRounding) {
+  auto const columns = GetParam();
+  Problem<float> wide({53, columns, true, true});
+  Problem<bfloat16> narrow({53, columns, true, true});
+  auto const gradients = [columns](auto& p) {
     using T = typename std::decay_t<decltype(p.x)>::value_type;
     run(space, p.forward());
-    std::vector<double> sums(18);
-    std::vector<float> dweight(9), dbias(9);
+    std::vector<double> sums(at(2 * columns));
+    std::vector<float> dweight(at(columns)), dbias(at(columns));
     std::vector<T> dx(p.x.size()), dr(p.x.size());
     auto const x = as<2>(std::as_const(p.x), p.extents);
     auto const dy = as<2>(std::as_const(p.dy), p.extents);
-    run(space,
-        BatchNormBackwardSums<T>{dy, p.result(), x, p.vector(p.mean), p.vector(p.rstd),
-                                 as<2>(sums, {2, 9}), as<1>(dweight, {9}), as<1>(dbias, {9})});
+    run(space, BatchNormBackwardSums<T>{dy, p.result(), x, p.vector(p.mean), p.vector(p.rstd),
+                                        as<2>(sums, {2, columns}), as<1>(dweight, {columns}),
+                                        as<1>(dbias, {columns})});
     run(space, BatchNormBackward<T>{dy, p.result(), x, p.vector(p.mean), p.vector(p.rstd),
-                                    p.vector(p.weight), as<2>(std::as_const(sums), {2, 9}), 53.0,
-                                    as<2>(dx, p.extents), as<2>(dr, p.extents)});
-    return doubles(dx);
+                                    p.vector(p.weight), as<2>(std::as_const(sums), {2, columns}),
+                                    53.0, as<2>(dx, p.extents), as<2>(dr, p.extents)});
+    return std::array{doubles(dx), doubles(dr), sums, doubles(dweight)};
   };
   // Operands that both types hold.
   auto const rounded = [](std::vector<bfloat16> const& v) {
@@ -228,7 +233,21 @@ TEST(BatchNormBackward, IsTheSameInBfloat16UpToRounding) {
 
   auto const a = gradients(narrow), b = gradients(wide);
 
-  EXPECT_LE(deviation(a, b), tolerance<bfloat16>());
+  for (std::size_t i = 0; i < a.size(); ++i)
+    EXPECT_LE(deviation(a[i], b[i]), tolerance<bfloat16>()) << "result " << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(Columns, BatchNormBackwardBfloat16, testing::Values(9, 64));
+
+TYPED_TEST(BatchNormKernels, PassNaNOn) {
+  using T = TypeParam;
+  Problem<T> p({3, 16, true, true});
+  p.x[17] = static_cast<T>(std::numeric_limits<float>::quiet_NaN());
+
+  run(space, p.forward());
+
+  for (std::size_t i = 0; i < p.y.size(); ++i)
+    EXPECT_EQ(std::isnan(static_cast<float>(p.y[i])), i == 17) << i;
 }
 
 TEST(BatchNormChecks, NameWhatDisagrees) {
