@@ -42,6 +42,8 @@ method dinov3 $v3 $gram
 vit_train=$train
 train="$resnet_train run.steps=3 dino.use_bn_in_head=true optim.optimizer=lars"
 method resnet
+follows resnet/bf16_again resnet/host $bfloat16_bound 1 run.precision=bf16
+expect_same_losses resnet/bf16 resnet/bf16_again # cuDNN's engines have to be deterministic
 train=$vit_train
 
 expect 75 run 1 $train run.dir=half run.device=host run.stop_after_steps=10
