@@ -154,7 +154,8 @@ struct BackwardRows {
   }
 };
 
-/// finish(m, column, total) of both sums of each column.
+/// finish(m, column, total) of both sums of each column. Their order depends on the extents and on
+/// whether there are packs: the bits are the same for operands of one alignment.
 template <class T, class F, class Finish>
 void sum_columns(Cuda const& cuda, View<T const, 2> x, bool packs, F const& f,
                  Finish const& finish) {

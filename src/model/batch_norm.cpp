@@ -7,6 +7,14 @@
 #include "base/error.hpp"
 
 namespace dino {
+namespace {
+
+View<double, 2> of_group(View<double, 2> const& sums, std::size_t group) {
+  auto const first = 2 * static_cast<std::int64_t>(group);
+  return sums.rows(first, first + 2);
+}
+
+}  // namespace
 
 using shard::Decay;
 using shard::Init;
@@ -48,24 +56,23 @@ void BatchNorm<T>::forward(Arena& arena, Affine const& affine, std::span<Rows co
                     .mean = statistics.rows(0, width),
                     .rstd = statistics.rows(width, 2 * width)});
   }
-  // For each group Σ x and Σ x² of every channel, and the number of rows.
+  // Σ x and Σ x² of every channel of each group, then the numbers of their rows.
   std::vector<double> shared(groups.size() * (2 * channels() + 1));
-  auto const of_group = [&](std::size_t g) {
-    return std::span(shared).subspan(g * (2 * channels() + 1), 2 * channels() + 1);
-  };
+  auto const values = std::span(shared).first(groups.size() * 2 * channels());
+  auto const counts = std::span(shared).subspan(values.size());
   {
     ArenaScope const scope(arena);
-    auto const sums = arena.take<double, 2>({2, width});
+    auto const sums = take_sums(arena, groups.size());
     for (std::size_t g = 0; g < groups.size(); ++g) {
-      run(space_, BatchMoments<T>{.x = groups[g].x, .sums = sums});
-      copy_to_host(space_, of_group(g).first(2 * channels()), View<double const, 2>(sums));
-      of_group(g).back() = static_cast<double>(groups[g].x.extent(0));
+      run(space_, BatchMoments<T>{.x = groups[g].x, .sums = of_group(sums, g)});
+      counts[g] = static_cast<double>(groups[g].x.extent(0));
     }
+    copy_to_host(space_, values, View<double const, 2>(sums));
   }
   world_.sum(std::span(shared));
   for (std::size_t g = 0; g < groups.size(); ++g) {
-    kept[g].count = of_group(g).back();
-    take_statistics(of_group(g).first(2 * channels()), kept[g].count, kept[g]);
+    kept[g].count = counts[g];
+    take_statistics(values.subspan(g * 2 * channels(), 2 * channels()), counts[g], kept[g]);
     run(space_, BatchNormForward<T>{.x = groups[g].x,
                                     .mean = kept[g].mean,
                                     .rstd = kept[g].rstd,
@@ -78,6 +85,13 @@ void BatchNorm<T>::forward(Arena& arena, Affine const& affine, std::span<Rows co
   if (keep == Keep::no) return;
   kept_ = std::move(kept);
   relu_ = relu;
+}
+
+/// Two sums of every channel for each group, [2 groups, C].
+template <class T>
+View<double, 2> BatchNorm<T>::take_sums(Arena& arena, std::size_t groups) const {
+  return arena.take<double, 2>(
+      {2 * static_cast<std::int64_t>(groups), static_cast<std::int64_t>(channels())});
 }
 
 /// Mean and deviation of a group from its sums; they join those that wait for `update_running`.
@@ -129,12 +143,8 @@ void BatchNorm<T>::backward(Arena& arena, Affine const& affine, View<float, 1> d
   ArenaScope const scope(arena);
   require(groups.size() == kept_.size(), ExitCode::bug,
           "a batch norm kept {} groups of rows, backward has {}", kept_.size(), groups.size());
-  auto const width = static_cast<std::int64_t>(channels());
-  auto const sums = arena.take<double, 2>({2, width});
+  auto const sums = take_sums(arena, groups.size());
   std::vector<double> shared(groups.size() * 2 * channels());
-  auto const of_group = [&](std::size_t g) {
-    return std::span(shared).subspan(g * 2 * channels(), 2 * channels());
-  };
   auto const result = [&](Kept const& kept) {
     return relu_ == Relu::yes ? View<T const, 2>(kept.rows.y) : View<T const, 2>{};
   };
@@ -145,22 +155,22 @@ void BatchNorm<T>::backward(Arena& arena, Affine const& affine, View<float, 1> d
                                          .x = kept.rows.x,
                                          .mean = kept.mean,
                                          .rstd = kept.rstd,
-                                         .sums = sums,
+                                         .sums = of_group(sums, g),
                                          .dweight = dweight,
                                          .dbias = dbias});
-    copy_to_host(space_, of_group(g), View<double const, 2>(sums));
   }
+  copy_to_host(space_, std::span(shared), View<double const, 2>(sums));
   world_.sum(std::span(shared));
+  copy_to_space(space_, sums, std::span<double const>(shared));
   for (std::size_t g = 0; g < groups.size(); ++g) {
     auto const& kept = kept_[g];
-    copy_to_space(space_, sums, std::span<double const>(of_group(g)));
     run(space_, BatchNormBackward<T>{.dy = groups[g].dy,
                                      .y = result(kept),
                                      .x = kept.rows.x,
                                      .mean = kept.mean,
                                      .rstd = kept.rstd,
                                      .weight = affine.weight,
-                                     .sums = sums,
+                                     .sums = of_group(sums, g),
                                      .rows = kept.count,
                                      .dx = groups[g].dy,
                                      .dresidual = groups[g].dresidual});

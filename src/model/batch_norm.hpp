@@ -70,6 +70,7 @@ class BatchNorm {
     View<float, 1> mean, rstd;
     double count = 0;  ///< rows of all ranks
   };
+  View<double, 2> take_sums(Arena& arena, std::size_t groups) const;
   void take_statistics(std::span<double const> sums, double count, Kept const& kept);
   void move_part(shard::ParameterStore<T>& store, int unit, std::string const& name,
                  std::vector<double> const& fresh) const;

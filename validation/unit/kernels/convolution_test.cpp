@@ -182,8 +182,8 @@ TYPED_TEST(Convolution, PoolsTheFirstLargestValue) {
       auto x = random_values<T>(w.rows_in() * channels, 1);
       for (auto& v : x) v = static_cast<T>(std::round(2 * static_cast<float>(v)));  // equal values
       auto const dy = random_values<T>(w.rows_out() * channels, 2);
-      auto const before = static_cast<T>(7.0F);  // to be overwritten
-      std::vector<T> y(dy.size(), before), alone = y, dx(x.size(), before);
+      auto const unwritten = static_cast<T>(std::numeric_limits<float>::quiet_NaN());
+      std::vector<T> y(dy.size(), unwritten), alone = y, dx(x.size(), unwritten);
       std::vector<std::uint8_t> argument(dy.size());
       std::array<std::int64_t, 2> const rows_in{w.rows_in(), channels},
           rows_out{w.rows_out(), channels};
