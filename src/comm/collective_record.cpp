@@ -28,8 +28,14 @@ std::atomic<std::int64_t> collectives{0};
 
 }  // namespace
 
+// The fence keeps what changes from being seen before the version is, also on processors that
+// reorder stores. Source: Boehm 2012, doi:10.1145/2247684.2247688.
+void CollectiveRecord::begin_change() noexcept {
+  version_.fetch_add(1, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);
+}
 void CollectiveRecord::enter(std::string_view name, std::int64_t number) noexcept {
-  version_.fetch_add(1, std::memory_order_acq_rel);
+  begin_change();
   since_.store(now(), std::memory_order_relaxed);
   inside_.store(true, std::memory_order_relaxed);
   number_.store(number, std::memory_order_relaxed);
@@ -39,7 +45,7 @@ void CollectiveRecord::enter(std::string_view name, std::int64_t number) noexcep
   version_.fetch_add(1, std::memory_order_release);
 }
 void CollectiveRecord::leave() noexcept {
-  version_.fetch_add(1, std::memory_order_acq_rel);
+  begin_change();
   since_.store(now(), std::memory_order_relaxed);
   inside_.store(false, std::memory_order_relaxed);
   version_.fetch_add(1, std::memory_order_release);

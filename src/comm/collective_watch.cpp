@@ -166,7 +166,8 @@ void CollectiveWatch::guard(std::stop_token const& stop) {
 }
 
 std::optional<std::string> CollectiveWatch::look() {
-  if (auto const own = InCollective::record().read(); own.inside && own.seconds > limit_)
+  auto const own = InCollective::record().read();
+  if (own.whole && own.inside && own.seconds > limit_)
     return report({own.name, own.number, own.seconds});
   std::vector<std::shared_ptr<WatchedCollectives>> all;
   {
