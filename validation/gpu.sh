@@ -36,6 +36,7 @@ else
 fi
 begin=$SECONDS
 
+dino=$build/dino
 # CUDA's libraries may lie where the loader does not look: beside the toolkit, or in Python packages.
 find_library() {
   ldconfig -p 2>/dev/null | grep "$1" >/dev/null && return
@@ -45,11 +46,10 @@ find_library() {
     [ ! -e "$folder/$1" ] || { echo "$folder" && return; }
   done
 }
-for library in libcublasLt.so.13 libcudnn.so.9 libnccl.so.2; do
+for library in $(grep -aoE 'lib(cublasLt|cudnn|nccl)\.so\.[0-9]+' "$dino" | sort -u); do  # of the CUDA of the build
   folder=$(find_library $library)
   [ -z "$folder" ] || export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder"
 done
-dino=$build/dino
 export DINO_EXECUTABLE=$dino
 timeout -k 5 120 "${within[@]}" "$dino" info >"$work/info" 2>&1 || { cat "$work/info" && exit 2; }
 

@@ -62,7 +62,12 @@ Event make_event() {
 
 PinnedMemory allocate_pinned(std::int64_t bytes) {
   void* raw = nullptr;
-  cuda_check(cudaMallocHost(&raw, static_cast<std::size_t>(bytes)));
+  auto const code = cudaMallocHost(&raw, static_cast<std::size_t>(bytes));
+  require(code != cudaErrorMemoryAllocation, ExitCode::usage,
+          "out of host memory that a device can read: {} MiB more are needed. Lower data.prefetch "
+          "or run.micro_batch, use fewer ranks on a node, or ask for more memory",
+          (bytes + (1 << 20) - 1) >> 20);
+  cuda_check(code);
   return PinnedMemory(static_cast<std::byte*>(raw));
 }
 

@@ -51,6 +51,7 @@ using Blas = UniqueHandle<BlasTraits>;
 using Cudnn = UniqueHandle<CudnnTraits>;
 
 Event make_event();
+/// \throws Error (usage) where the host has too little memory
 PinnedMemory allocate_pinned(std::int64_t bytes);
 /// \throws Error (usage) where the device has too little memory, see out_of_memory_text
 DeviceMemory allocate_device(std::int64_t bytes);

@@ -31,6 +31,7 @@ class CollectiveRecord {
 
  private:
   static constexpr std::size_t longest_name = 95;
+  void begin_change() noexcept;
 
   std::atomic<std::uint32_t> version_{0};  ///< odd while the record changes
   std::atomic<std::int64_t> number_{0}, since_{0}, beat_{0};

@@ -29,6 +29,7 @@ Registry& registry() {
 
 constexpr double grace_seconds = 2;  ///< in which other ranks that wait can report, too
 constexpr double last_seconds = 20;  ///< that an abort may take
+constexpr double least_hold = 2;     ///< of the watch's thread; less comes of a busy processor
 
 [[noreturn]] void abort_in_any_case(std::string const& report) {
   // An abort waits for other processes; should it hang, this process ends and its launcher sees it.
@@ -40,6 +41,15 @@ constexpr double last_seconds = 20;  ///< that an abort may take
   std::this_thread::sleep_for(Seconds(grace_seconds));
   abort_all_ranks("All ranks end here. Start again: the run goes on from its newest checkpoint",
                   static_cast<int>(ExitCode::bug));
+}
+
+/// Whether to go on: after so long, unless told to stop.
+bool rest(std::stop_token const& stop, Seconds length) {
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  std::unique_lock lock(mutex);
+  wake.wait_for(lock, stop, length, [] { return false; });
+  return !stop.stop_requested();
 }
 
 std::string describe_other(RankState const& other, PendingCollective const& waiting) {
@@ -108,38 +118,64 @@ CollectiveWatch::CollectiveWatch(Communicator const& world, double limit_seconds
   node_.barrier();  // all records are made
   InCollective::use(&mine_->own);
   thread_ = std::jthread([this](std::stop_token const& stop) { watch(stop); });
+  guard_ = std::jthread([this](std::stop_token const& stop) { guard(stop); });
 }
 
 CollectiveWatch::~CollectiveWatch() {
-  thread_.request_stop();
-  thread_.join();
+  for (auto* const thread : {&thread_, &guard_}) {
+    thread->request_stop();
+    thread->join();
+  }
   InCollective::use(nullptr);
   // Ranks that end by an error alone cannot wait for the others here.
   if (std::uncaught_exceptions() == 0) MPI_Win_free(&window_);
 }
 
+Seconds CollectiveWatch::pause() const {
+  return Seconds(std::clamp(limit_ / 8, 0.01, 1.0));
+}
+
+void CollectiveWatch::end(std::string const& report) {
+  if (!ended_.test_and_set()) give_up_(report);
+}
+
 void CollectiveWatch::watch(std::stop_token const& stop) {
-  std::mutex mutex;
-  std::condition_variable_any wake;
-  auto const pause = Seconds(std::clamp(limit_ / 8, 0.01, 1.0));
-  while (!stop.stop_requested()) {
+  do {
     InCollective::record().beat();
-    if (auto const found = look()) {
-      give_up_(*found);
-      return;
-    }
-    std::unique_lock lock(mutex);
-    wake.wait_for(lock, stop, pause, [] { return false; });
+    if (auto const found = look()) return end(*found);
+    ++looks_;
+  } while (rest(stop, pause()));
+}
+
+/// The driver of a device may answer the watch no more, as where it holds the rank's own thread
+/// within a call. What counts is the time in which this thread runs: a process that was stopped is
+/// no fault.
+void CollectiveWatch::guard(std::stop_token const& stop) {
+  std::int64_t seen = -1;
+  double held = 0;
+  while (rest(stop, pause())) {
+    held = looks_ == seen ? held + pause().count() : 0;
+    seen = looks_;
+    if (held < std::max(limit_, least_hold)) continue;
+    auto const own = InCollective::record().read();
+    return end(fmt::format(
+        "rank {}: the watch over collectives is held for {:.0f} s, as by the driver of a device "
+        "that does not answer. The last collective of the rank's own: {}, {}",
+        rank_, held, own.number, own.name));
   }
 }
 
 std::optional<std::string> CollectiveWatch::look() {
-  if (auto const own = InCollective::record().read(); own.inside && own.seconds > limit_)
+  auto const own = InCollective::record().read();
+  if (own.whole && own.inside && own.seconds > limit_)
     return report({own.name, own.number, own.seconds});
-  // Held until all are seen: they end in the thread that they belong to.
-  std::lock_guard const lock(registry().mutex);
+  std::vector<std::shared_ptr<WatchedCollectives>> all;
+  {
+    std::lock_guard const lock(registry().mutex);
+    all = registry().all;
+  }
   std::optional<PendingCollective> oldest;
-  for (auto const& one : registry().all) {
+  for (auto const& one : all) {
     auto const pending = one->oldest();
     if (auto const fault = one->fault())
       return fmt::format(

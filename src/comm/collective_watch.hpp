@@ -2,6 +2,8 @@
 #pragma once
 #include <mpi.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -52,12 +54,13 @@ std::string describe_hang(int rank, PendingCollective const& waiting,
 
 /// Watches over the collectives of this rank in a thread of its own: one that takes longer than the
 /// limit, or an error of a library in the background, is reported with the rank and the name of the
-/// collective, and all ranks are aborted.
+/// collective, and all ranks are aborted; likewise where that thread itself is held, as by the
+/// driver of a device.
 class CollectiveWatch {
  public:
   /// Collective over `world`. \param limit_seconds  > 0
-  /// \param give_up  what ends the program, called once by the watch's thread with the report;
-  /// empty: abort_all_ranks
+  /// \param give_up  what ends the program, called once, by a thread of the watch, with the
+  /// report; empty: abort_all_ranks
   CollectiveWatch(Communicator const& world, double limit_seconds,
                   std::function<void(std::string const&)> give_up = {});
   CollectiveWatch(CollectiveWatch const&) = delete;
@@ -69,6 +72,9 @@ class CollectiveWatch {
     CollectiveRecord own, background;
   };
   void watch(std::stop_token const& stop);
+  void guard(std::stop_token const& stop);
+  void end(std::string const& report);
+  std::chrono::duration<double> pause() const;
   std::optional<std::string> look();
   void publish(std::optional<PendingCollective> const& oldest);
   std::string report(PendingCollective const& waiting) const;
@@ -81,8 +87,10 @@ class CollectiveWatch {
   std::vector<int> ranks_;         ///< of the node, in the world
   std::vector<Records*> records_;  ///< theirs
   Records* mine_ = nullptr;
-  std::int64_t published_ = 0;  ///< number of the collective in `background`; 0: none
-  std::jthread thread_;
+  std::int64_t published_ = 0;          ///< number of the collective in `background`; 0: none
+  std::atomic<std::int64_t> looks_{0};  ///< of `thread_`
+  std::atomic_flag ended_;              ///< `give_up_` was called
+  std::jthread thread_, guard_;
 };
 
 }  // namespace dino

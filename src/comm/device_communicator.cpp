@@ -88,7 +88,8 @@ struct DeviceCommunicator::State : WatchedCollectives {
   ncclComm_t communicator = nullptr;
   std::array<Events, 64> events;
   Ticket next = 1;
-  std::mutex mutex;  ///< of what the watch's thread sees: `pending`
+  bool abandoned = false;  ///< after an error: the other ranks may never come
+  std::mutex mutex;        ///< of what the watch's thread sees: `pending`
   std::deque<Pending> pending;
 };
 
@@ -107,8 +108,7 @@ DeviceCommunicator::State::~State() {
     cudaEventDestroy(pair.ready);
     cudaEventDestroy(pair.done);
   }
-  // After an error the other ranks may never come.
-  if (std::uncaught_exceptions() > 0)
+  if (abandoned)
     ncclCommAbort(communicator);
   else
     ncclCommDestroy(communicator);
@@ -158,7 +158,10 @@ DeviceCommunicator::DeviceCommunicator(Space const& device, Communicator const& 
   add_watched(state_);
 }
 
+// The thread of the watch may hold the state a moment longer, and knows nothing of this one's
+// errors.
 DeviceCommunicator::~DeviceCommunicator() {
+  state_->abandoned = std::uncaught_exceptions() > 0;
   remove_watched(state_.get());
 }
 

@@ -225,7 +225,8 @@ UnitView<float> ParameterStore<T>::gradient(int index) {
       next_gradient_slot_ = (next_gradient_slot_ + i + 1) % gradient_slots_.size();
     }
   }
-  finish_reduce(*found);
+  for (auto& slot : gradient_slots_)
+    if (&slot == found || slot.unit == index) finish_reduce(slot);  // a unit has one slot at a time
   found->unit = index;
   run(space_, Fill<float>{.y = found->full});
   return {unit.layout, found->full};

@@ -204,4 +204,28 @@ TEST(Watch, SeesFaultsAndDelaysInTheBackground) {
   }
 }
 
+/// One whose driver does not answer until it is let go.
+struct Held : WatchedCollectives {
+  std::optional<PendingCollective> oldest() override {
+    free.wait(false);
+    return std::nullopt;
+  }
+  std::optional<std::string> fault() override { return std::nullopt; }
+  std::atomic<bool> free = false;
+};
+
+TEST(Watch, IsItselfWatched) {
+  Report report;
+  auto const background = std::make_shared<Held>();
+  add_watched(background);
+  {
+    CollectiveWatch const watch(Communicator::self(), 0.1,
+                                [&](std::string const& text) { report.set(text); });
+    EXPECT_THAT(report.wait(), HasSubstr("the watch over collectives is held for 2 s"));
+    background->free = true;
+    background->free.notify_all();
+  }
+  remove_watched(background.get());
+}
+
 }  // namespace
