@@ -2,7 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # jobs/dinov3_chain.sbatch with a tiny model: three stages, each from the former, and the report; stopped on the way it goes on.
 set -euo pipefail
-python3 -c "import h5py" 2>/dev/null || { echo "h5py is not there"; exit 77; }
+# the system's own, too: another Python may come before it
+for PYTHON in python3 /usr/bin/python3 ""; do
+  [ -z "$PYTHON" ] || ! "$PYTHON" -c "import h5py" 2>/dev/null || break
+done
+[ -n "$PYTHON" ] || { echo "no Python with h5py"; exit 77; }
+export PYTHON
 rm -rf out
 export DINO=$DINO_EXECUTABLE DINO_CHAIN=$PWD/out DINO_WORLD="--train 48 --test 24"
 small=(student.embed_dim=32 student.depth=1 dino.out_dim=64 dino.hidden_dim=32 dino.bottleneck_dim=16 ibot.out_dim=48
