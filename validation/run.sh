@@ -7,12 +7,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=release
+jobs=$((2 * $(nproc))) # a test of n ranks counts n, and ranks wait half of their time
 if [ "${1:-}" = --asan ]; then
   shift
   preset=asan
+  jobs=$(nproc)
   set -- -L unit "$@"
 fi
 bash jobs/dependencies.sh tests || echo "Going on without: tests that need them are skipped, CMake names what the build lacks."
 bash jobs/build.sh $preset
-# tests of n ranks count n; ranks also wait, so that one more than there are cores fit
-ctest --test-dir build/$preset --output-on-failure -j $(($(nproc) + 1)) "$@"
+ctest --test-dir build/$preset --output-on-failure -j $jobs "$@"
