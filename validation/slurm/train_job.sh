@@ -45,16 +45,27 @@ has_logged() { grep -q "$1" "$2" 2>/dev/null; }
 rm -rf shards stopped refused ./*.log
 "$DINO_EXECUTABLE" synth -o shards --train 64 --test 8 >synth.log
 
-# Long enough that it cannot end before it is told to stop.
-job=$(submit stopped run.steps=600 run.log_every=5 checkpoint.every=100000)
+ranks() { pgrep -f "^$DINO train .*run.dir=$PWD/stopped"; }
+are_told() { # every rank has a USR1 before it
+  local rank
+  for rank in $(ranks); do
+    ((0x$(awk '/^ShdPnd/ {print $2}' "/proc/$rank/status") & 1 << ($(kill -l USR1) - 1))) || return 1
+  done
+}
+
+job=$(submit stopped run.steps=1200 run.log_every=5 checkpoint.every=100000)
 retry 60 has_logged "step 10/" stopped.log
+# Slurm may take longer to pass a signal on than so small a run takes to its end: the ranks are held until they have it.
+kill -STOP $(ranks)
 scancel --batch --signal=USR1 "$job"
+retry 60 are_told
+kill -CONT $(ranks)
 retry 30 is Restarts 1 "$job"
 saved=$(readlink stopped/latest.h5)
-[ "$saved" != checkpoint_000000600.h5 ] || fail "the job was not stopped in the middle"
+[ "$saved" != checkpoint_000001200.h5 ] || fail "the job was not stopped in the middle"
 retry 120 has_ended "$job"
 is JobState COMPLETED "$job" || fail "the requeued job ended as $(field_of JobState "$job")"
-[ "$(readlink stopped/latest.h5)" = checkpoint_000000600.h5 ] || fail "the requeued job did not reach its last step"
+[ "$(readlink stopped/latest.h5)" = checkpoint_000001200.h5 ] || fail "the requeued job did not reach its last step"
 echo "Stopped with $saved, requeued, finished with $(readlink stopped/latest.h5)"
 
 job=$(submit refused optim.lr=-1)
