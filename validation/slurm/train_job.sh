@@ -45,10 +45,9 @@ has_logged() { grep -q "$1" "$2" 2>/dev/null; }
 rm -rf shards stopped refused ./*.log
 "$DINO_EXECUTABLE" synth -o shards --train 64 --test 8 >synth.log
 
-ranks() { pgrep -f "^$DINO train .*run.dir=$PWD/stopped"; }
-are_told() { # every rank has a USR1 before it
+are_told() { # PID...: each has a USR1 before it
   local rank
-  for rank in $(ranks); do
+  for rank; do
     ((0x$(awk '/^ShdPnd/ {print $2}' "/proc/$rank/status") & 1 << ($(kill -l USR1) - 1))) || return 1
   done
 }
@@ -56,10 +55,12 @@ are_told() { # every rank has a USR1 before it
 job=$(submit stopped run.steps=1200 run.log_every=5 checkpoint.every=100000)
 retry 60 has_logged "step 10/" stopped.log
 # Slurm may take longer to pass a signal on than so small a run takes to its end: the ranks are held until they have it.
-kill -STOP $(ranks)
+mapfile -t ranks < <(pgrep -f "^$DINO train .*run.dir=$PWD/stopped")
+[ ${#ranks[@]} = 2 ] || fail "${#ranks[@]} ranks instead of 2 to be told to stop"
+kill -STOP "${ranks[@]}"
 scancel --batch --signal=USR1 "$job"
-retry 60 are_told
-kill -CONT $(ranks)
+retry 60 are_told "${ranks[@]}"
+kill -CONT "${ranks[@]}"
 retry 30 is Restarts 1 "$job"
 saved=$(readlink stopped/latest.h5)
 [ "$saved" != checkpoint_000001200.h5 ] || fail "the job was not stopped in the middle"
